@@ -1,0 +1,317 @@
+"""
+Agents: a name, instructions, a model, a session and tools; something that can be asked.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from ._broadcast import Broadcast
+from ._calls import Approve, Member
+from ._contracts import ContextStrategy, Provider, ToolProtocol
+from ._events import (
+    Event,
+    Forked,
+    ForkedWithContext,
+    LLMContentDelta,
+    MessageReceived,
+    ProtocolAdded,
+    ProtocolRemoved,
+    SystemPromptSet,
+)
+from ._limits import Limits
+from ._messages import Json, Message, Reply
+from ._portal import portal
+from ._registry import Registry, default_registry
+from ._run import Run, RunResult
+from ._session import Session
+from ._toolbox import Toolbox, protocols_of
+from ._turn import take_turn
+from .errors import BusyAgentError, SettingsError, SetupError
+
+FORBIDDEN = frozenset('/:"\\')
+"""Characters an agent's name may not have: they mean something in lanes, transcripts and journals."""
+
+
+def _check_name(_: object, __: object, name: str) -> None:
+    wrong = sorted({char for char in name if char in FORBIDDEN or not char.isprintable()})
+    if not name.strip() or name == "run" or wrong:
+        found = f"{name!r} with {wrong[0]!r} in it" if wrong else repr(name)
+        raise SettingsError("Agent.name", found, "a name without / : \" \\ and control characters, other than 'run'")
+
+
+@attrs.define(eq=False, init=False)
+class Agent:
+    """
+    Something that can be asked.
+
+    Alone, `send` gives it a turn; in an `Orchestration`, a mode does. Its session is lent to one run
+    at a time.
+    """
+
+    name: str = attrs.field(validator=_check_name)
+    model: str
+    """The model's name, as its provider knows it."""
+
+    provider: Provider
+    instructions: str
+    expertise: str
+    personality: str
+    metadata: dict[str, Json]
+    options: dict[str, Json]
+    """Passed to the provider with every request (temperature ...)."""
+
+    strategy: ContextStrategy | None
+    max_tool_calls: int
+    """Per turn."""
+
+    limits: Limits
+    """For `send`; in an orchestration, its limits count."""
+
+    toolbox: Toolbox
+    session: Session
+    registry: Registry
+    parts: list[tuple[Run, Member]]
+    """Its part in each run under way."""
+
+    waiting: list[Event]
+
+    def __init__(
+        self,
+        name: str,
+        model: str | Provider | Mapping[str, Any],
+        instructions: str = "",
+        *,
+        expertise: str = "",
+        personality: str = "",
+        metadata: Mapping[str, Json] | None = None,
+        tools: Iterable[Any] = (),
+        strategy: ContextStrategy | str | Mapping[str, Any] | None = None,
+        options: Mapping[str, Json] | None = None,
+        max_tokens: int = 128_000,
+        max_tool_calls: int = 25,
+        limits: Limits | None = None,
+        registry: Registry | None = None,
+    ) -> None:
+        """
+        Args:
+            name: unique in an orchestration; others see it before what the agent says.
+            model: ``provider:model``, a mapping ``{"name": "provider:model", **settings}``, or a `Provider`.
+            instructions: the agent's own; kept in every run.
+            tools: functions with `@tool`, tool protocols, or the names of installed ones.
+            strategy: what to do when the session is too long; a name or a `ContextStrategy`.
+            max_tokens: budget of the session, instructions and tool schemas included.
+            max_tool_calls: how many calls one turn may make.
+
+        Raises:
+            SettingsError, UnknownNameError, ToolConflictError: something here is wrong.
+        """
+        registry = registry or default_registry()
+        provider, model_name = registry.resolve_provider(model)
+        if max_tokens < 1 or max_tool_calls < 0:
+            raise SettingsError(
+                f"Agent {name!r}", f"max_tokens={max_tokens}, max_tool_calls={max_tool_calls}", "positive numbers"
+            )
+        chosen = None if strategy is None else registry.build("context_strategy", strategy)
+        protocols = protocols_of(_named(registry, tools))
+        self.__attrs_init__(
+            name=name,
+            model=model_name or provider.name,
+            provider=provider,
+            instructions=instructions,
+            expertise=expertise,
+            personality=personality,
+            metadata=dict(metadata or {}),
+            options=dict(options or {}),
+            strategy=chosen,
+            max_tool_calls=max_tool_calls,
+            limits=limits or Limits(),
+            toolbox=Toolbox.of(protocols),
+            session=Session(max_tokens),
+            registry=registry,
+            parts=[],
+            waiting=[],
+        )
+
+    # -- alone ----------------------------------------------------------------
+
+    async def send(self, text: str) -> Reply:
+        """
+        Give the agent a turn of its own, in a run of its own: the same guarantees as in a team.
+
+        Raises:
+            BusyAgentError: a run holds the session. AgentFailedError: the turn failed.
+            LimitReachedError: the agent's own limits.
+        """
+        return _reply_of(await self._begin(text, self.session))
+
+    def send_sync(self, text: str) -> Reply:
+        """As `send`, for scripts and notebooks."""
+        return portal().call(lambda: self.send(text))
+
+    async def stream(self, text: str) -> AsyncIterator[str]:
+        """As `send`, yielding the answer's text as it comes; leaving the loop early cancels the turn."""
+        async with self._begin(text, self.session) as run:
+            async for signal in run.signals():
+                if isinstance(signal, LLMContentDelta):
+                    yield signal.text
+            _reply_of(await run)
+
+    async def generate(self, text: str) -> str:
+        """The answer to *text* alone: the session is neither read nor changed."""
+        return _reply_of(await self._begin(text, Session(self.session.max_tokens))).text
+
+    def _begin(self, text: str, session: Session) -> Run:
+        if session is self.session:
+            if session.holder is not None:
+                raise BusyAgentError(self.name, "a run holds its session")
+            session.holder = self
+        member = self.member(session)
+        start = {
+            "orchestration": self.name,
+            "mode": "send",
+            "agents": [member.to_json()],
+            "prompt": text,
+            "sessions": {self.name: [message.to_json() for message in session.messages]},
+        }
+
+        async def story(run: Run) -> Reply:
+            with run.spine.hold(self.name):
+                return await take_turn(run, member, [text], task=text)
+
+        def summary(run: Run) -> RunResult:
+            session.holder = None
+            self.parts.remove((run, member))
+            main = run.spine.main
+            reply = main.result if main else None
+            replies = (reply,) if isinstance(reply, Reply) else ()
+            return RunResult(
+                run_id=run.id,
+                answer=replies[0].text if replies else None,
+                complete=bool(replies),
+                stop_reason="completed" if replies else "failed",
+                messages=replies,
+                usage=member.usage,
+                usage_by_agent={self.name: member.usage},
+                error=main.error if main else None,
+            )
+
+        try:
+            run = Run.begin(start, story, summary, broadcast=Broadcast(()), limits=self.limits)
+        except BaseException:
+            session.holder = None
+            raise
+        run.spine.on_input = member.take_tools
+        self.parts.append((run, member))
+        return run
+
+    # -- session --------------------------------------------------------------
+
+    @property
+    def session_history_len(self) -> int:
+        """How many messages the session holds."""
+        return len(self.session.messages)
+
+    def receive_message(self, text: str) -> None:
+        """Put *text* into the session as user content, without a turn. Raises: BusyAgentError."""
+        self._free_session().receive(text)
+        self.waiting.append(MessageReceived(agent=self.name))
+
+    def set_system_prompt(self, text: str) -> None:
+        """Replace the instructions, from the next run on."""
+        self.instructions = text
+        self.waiting.append(SystemPromptSet(agent=self.name))
+
+    def restore(self, messages: Iterable[Message]) -> list[str]:
+        """Make *messages* the session; returns what had to be repaired. Raises: BusyAgentError."""
+        return self._free_session().load(messages)
+
+    def _free_session(self) -> Session:
+        if self.session.holder is not None:
+            raise BusyAgentError(self.name, "a run holds its session")
+        return self.session
+
+    def fork(self, name: str | None = None) -> Agent:
+        """An agent like this one with an empty session; tools are shared."""
+        return self._forked(name, Session(self.session.max_tokens), Forked(agent=name or self.name))
+
+    def fork_with_context(self, name: str | None = None) -> Agent:
+        """An agent like this one, with all that was said so far; pairs of calls and results stay whole."""
+        return self._forked(name, self.session.copy(), ForkedWithContext(agent=name or self.name))
+
+    def _forked(self, name: str | None, session: Session, event: Event) -> Agent:
+        fork = copy.copy(self)
+        fork.name, fork.session, fork.parts, fork.waiting = name or self.name, session, [], [event]
+        return fork
+
+    # -- tools ----------------------------------------------------------------
+
+    def add_protocol(self, protocol: ToolProtocol | str | Mapping[str, Any], name: str | None = None) -> str:
+        """
+        Offer more tools, also while the agent works: its next model call sees them.
+
+        Raises:
+            ToolConflictError: a tool of that name is there already; nothing was added.
+        """
+        built: ToolProtocol = self.registry.build("tool_protocol", protocol)
+        name = self.toolbox.add(built, name)
+        self._retooled(name, added=True)
+        return name
+
+    def remove_protocol(self, name: str) -> None:
+        """Withdraw tools, also while the agent works. Raises: SetupError: there is no such protocol."""
+        self.toolbox.remove(name)
+        self._retooled(name, added=False)
+
+    def list_tools(self) -> tuple[str, ...]:
+        return tuple(self.toolbox.offers)
+
+    def _retooled(self, protocol: str, added: bool) -> None:
+        if not self.parts:
+            event = ProtocolAdded if added else ProtocolRemoved
+            self.waiting.append(event(agent=self.name, protocol_name=protocol))
+        for run, member in self.parts:
+            member.retool(run, protocol, added, self.toolbox.copy())
+
+    # -- for runs -------------------------------------------------------------
+
+    def system_prompt(self, system_context: str = "") -> str:
+        """Who the agent is, its instructions, and what the orchestration adds, in that order."""
+        lines = [f"You are {self.name}."]
+        lines += [f"Your expertise: {self.expertise}"] if self.expertise else []
+        lines += [f"Your approach: {self.personality}"] if self.personality else []
+        return "\n\n".join(part for part in ("\n".join(lines), self.instructions, system_context) if part)
+
+    def member(self, session: Session, system_context: str = "", approver: Approve | None = None) -> Member:
+        """The agent's part in a run that works on *session*."""
+        waiting, self.waiting = self.waiting, []
+        return Member(
+            name=self.name,
+            model=self.model,
+            provider=self.provider,
+            instructions=self.system_prompt(system_context),
+            session=session,
+            toolbox=self.toolbox.copy(),
+            strategy=self.strategy,
+            expertise=self.expertise,
+            options=dict(self.options),
+            max_tool_calls=self.max_tool_calls,
+            approver=approver,
+            waiting=waiting,
+        )
+
+
+def _named(registry: Registry, tools: Iterable[Any]) -> list[Any]:
+    if isinstance(tools, str):
+        raise SetupError(f"tools={tools!r} is one word; give a list of tools, such as tools=[{tools!r}].")
+    return [registry.build("tool_protocol", t) if isinstance(t, (str, Mapping)) else t for t in tools]
+
+
+def _reply_of(result: RunResult) -> Reply:
+    if result.error is not None:
+        raise result.error
+    return result.messages[0]

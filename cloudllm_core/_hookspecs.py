@@ -1,0 +1,108 @@
+"""
+The questions the kernel asks its plugins, one hook per kind.
+
+An author marks one function per kind with `hookimpl` and names its module in the entry-point group
+``cloudllm.<kind>``, under the name that users type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pluggy import HookimplMarker, HookspecMarker
+
+from ._contracts import ContextStrategy, Mode, Provider, ToolProtocol
+from ._outlets import Command, EventSink, Journal
+
+hookspec = HookspecMarker("cloudllm")
+hookimpl = HookimplMarker("cloudllm")
+
+
+@hookspec
+def cloudllm_register_provider() -> type[Provider] | None:
+    """
+    Offer a way to reach a family of models.
+
+    Asked when a model of yours is first named: your ``name`` is the word before the colon.
+    Return a concrete subclass of `Provider`.
+    None: nothing here, for instance on a platform you do not support.
+    """
+
+
+@hookspec
+def cloudllm_register_tool_protocol() -> type[ToolProtocol] | None:
+    """
+    Offer a source of tools.
+
+    Asked when an agent is first given your tools by name.
+    Return a concrete subclass of `ToolProtocol`.
+    None: nothing here, for instance on a platform you do not support.
+    """
+
+
+@hookspec
+def cloudllm_register_mode() -> type[Mode] | None:
+    """
+    Offer a way for agents to work together.
+
+    Asked when your mode is first named; users may also pass an instance and never name it.
+    Return a concrete subclass of `Mode`.
+    None: nothing here, for instance on a platform you do not support.
+    """
+
+
+@hookspec
+def cloudllm_register_context_strategy() -> type[ContextStrategy] | None:
+    """
+    Offer a way to keep sessions within their budget.
+
+    Asked when an agent is first given your strategy by name.
+    Return a concrete subclass of `ContextStrategy`.
+    None: nothing here, for instance on a platform you do not support.
+    """
+
+
+@hookspec
+def cloudllm_register_event_sink() -> type[EventSink] | None:
+    """
+    Offer a place for records to go.
+
+    Asked when an orchestration is first given your sink by name.
+    Return a concrete subclass of `EventSink`.
+    None: nothing here, for instance on a platform you do not support.
+    """
+
+
+@hookspec
+def cloudllm_register_journal() -> type[Journal] | None:
+    """
+    Offer a way to keep a run's journal.
+
+    Asked when a run is first to be kept, replayed or read by your name.
+    Return a concrete subclass of `Journal`.
+    None: nothing here, for instance on a platform you do not support.
+    """
+
+
+@hookspec
+def cloudllm_register_command() -> type[Command] | None:
+    """
+    Offer a word of the command line.
+
+    Asked when a user types it after ``cloudllm``, or asks what the words mean.
+    Return a concrete subclass of `Command`.
+    None: nothing here, for instance on a platform you do not support.
+    """
+
+
+KINDS: Final[Mapping[str, type[Any]]] = {
+    "provider": Provider,
+    "tool_protocol": ToolProtocol,
+    "mode": Mode,
+    "context_strategy": ContextStrategy,
+    "event_sink": EventSink,
+    "journal": Journal,
+    "command": Command,
+}
+"""What a plugin may offer, and the class that an offer extends; the hook is ``cloudllm_register_<kind>``."""

@@ -1,0 +1,273 @@
+"""
+Orchestrations: agents, a mode, sinks and limits; what a user builds and runs.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, Self
+
+import attrs
+
+from ._agent import Agent
+from ._broadcast import Broadcast, Outlet
+from ._calls import Approve
+from ._contracts import Mode
+from ._limits import Limits
+from ._messages import Json, Message
+from ._outlets import EventSink, Journal
+from ._performance import Performance
+from ._portal import portal
+from ._records import Record
+from ._registry import Registry, default_registry
+from ._run import OPEN_AIR, Conditions, Run, RunResult
+from ._session import Session
+from ._settings import from_settings
+from .errors import SettingsError, SetupError, near_miss
+
+OnFailure = Literal["continue", "stop"]
+
+
+@attrs.define(eq=False, init=False)
+class Orchestration:
+    """
+    Agents that work together in one way.
+
+    It can be run again and again, and several times at once: a run borrows the agents' sessions, one
+    that starts meanwhile works on copies.
+    """
+
+    name: str
+    mode: Mode
+    system_context: str
+    limits: Limits
+    on_failure: OnFailure
+    approver: Approve | None
+    registry: Registry
+    _agents: dict[str, Agent]
+    _outlets: list[Outlet]
+
+    def __init__(
+        self,
+        agents: Iterable[Agent],
+        mode: Mode | str | Mapping[str, Any],
+        *,
+        name: str = "orchestration",
+        system_context: str = "",
+        sinks: Iterable[EventSink | str | Mapping[str, Any]] = (),
+        limits: Limits | Mapping[str, Any] | None = None,
+        on_failure: OnFailure = "continue",
+        approver: Approve | None = None,
+        registry: Registry | None = None,
+    ) -> None:
+        """
+        Args:
+            agents: in the order in which modes see them; names are unique.
+            mode: a `Mode`, the name of an installed one, or ``{"name": ..., **settings}``.
+            system_context: added to every agent's own instructions.
+            sinks: event sinks, or names or mappings as for *mode*.
+            limits: `Limits`, or a mapping of them.
+            on_failure: whether a run goes on when an agent fails, as far as its mode can.
+            approver: asked before a tool with ``approve=True``; without one, such calls are refused.
+
+        Raises:
+            SetupError, PluginError: something here is wrong; nothing has run.
+        """
+        self.registry = registry or default_registry()
+        self.name, self.system_context, self.approver = name, system_context, approver
+        if on_failure not in ("continue", "stop"):
+            raise SettingsError(
+                "on_failure", repr(on_failure), "'continue' or 'stop'", near_miss(on_failure, ["continue", "stop"])
+            )
+        self.on_failure = on_failure
+        self.limits = from_settings(Limits, limits, "limits") if isinstance(limits, Mapping) else limits or Limits()
+        self.mode = self.registry.build("mode", mode)
+        self._agents = {}
+        for agent in agents:
+            self.add_agent(agent)
+        self._outlets = [Outlet(self.registry.build("event_sink", sink)) for sink in sinks]
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: Mapping[str, Any],
+        *,
+        registry: Registry | None = None,
+        sinks: Sequence[EventSink | str | Mapping[str, Any]] = (),
+    ) -> Self:
+        """
+        Build an orchestration from plain data, as a team file holds it (files are not read here).
+
+        Top-level tables that the mode declares (``Mode.tables``) go to the mode. *sinks* come on top.
+
+        Raises:
+            SettingsError: names the key, what was found, what was expected, and the near miss.
+        """
+        registry = registry or default_registry()
+        rest = dict(settings)
+        mode = _mode_settings(registry, rest)
+        agents = rest.pop("agents", None)
+        if not isinstance(agents, Sequence) or isinstance(agents, str) or not agents:
+            raise SettingsError("agents", "none" if not agents else repr(agents), "at least one [[agents]] table")
+        for index, table in enumerate(agents):
+            if not isinstance(table, Mapping):
+                raise SettingsError(f"agents[{index}]", repr(table), "a table")
+        team = [_agent(registry, table, f"agents[{index}]") for index, table in enumerate(agents)]
+        own: dict[str, Any] = {key: rest.pop(key) for key in ("name", "system_context", "limits", "on_failure") if key in rest}
+        own["sinks"] = [*rest.pop("sinks", ()), *sinks]
+        if rest:
+            key = next(iter(rest))
+            known = ["mode", "name", "system_context", "sinks", "limits", "on_failure", "agents", *mode[1]]
+            raise SettingsError(key, f"the unknown key {key!r}", "one of " + ", ".join(known), near_miss(key, known))
+        return cls(team, mode[0], registry=registry, **own)
+
+    # -- agents ---------------------------------------------------------------
+
+    @property
+    def agents(self) -> tuple[Agent, ...]:
+        return tuple(self._agents.values())
+
+    def add_agent(self, agent: Agent) -> None:
+        """Add *agent*, from the next run on; its session stays as it is. Raises: SetupError: the name is taken."""
+        if agent.name in self._agents:
+            raise SetupError(f"Two agents are called {agent.name!r}; their words could not be told apart. Rename one.")
+        self._agents[agent.name] = agent
+
+    def remove_agent(self, name: str) -> Agent:
+        """Take an agent out, from the next run on, and return it."""
+        if name not in self._agents:
+            raise SetupError(f"No agent is called {name!r}. {near_miss(name, list(self._agents))}".rstrip())
+        return self._agents.pop(name)
+
+    # -- running --------------------------------------------------------------
+
+    def run(
+        self,
+        prompt: str,
+        *,
+        fresh: bool = False,
+        limits: Limits | None = None,
+        journal: Journal | None = None,
+        seed: str | None = None,
+        conditions: Conditions = OPEN_AIR,
+    ) -> Run:
+        """
+        Start a run: await it for its `RunResult`, iterate it for its records, or both.
+
+        Args:
+            prompt: what the agents are to do.
+            fresh: work on empty copies of the sessions, and keep nothing.
+            limits: instead of the orchestration's, for this run.
+            journal: where the records are kept; in memory if None.
+            seed: for `Hub.random`; drawn if None, and kept in the journal.
+            conditions: clock and order, for tests.
+
+        Raises:
+            SetupError: there is nobody to run, or no running event loop.
+        """
+        return self._begin(prompt, fresh, limits or self.limits, journal, seed, conditions)
+
+    def run_sync(
+        self, prompt: str, *, fresh: bool = False, limits: Limits | None = None, journal: Journal | None = None
+    ) -> RunResult:
+        """As `run`, for scripts and notebooks: waits for the result. Ctrl-C closes the run cleanly."""
+
+        async def main() -> RunResult:
+            return await self.run(prompt, fresh=fresh, limits=limits, journal=journal)
+
+        return portal().call(main)
+
+    async def replay(self, records: Sequence[Record]) -> RunResult:
+        """
+        Re-enact a journal: the same orchestration, no provider, tool or clock touched.
+
+        Raises:
+            DivergenceError: the first record at which this orchestration does something else.
+            PastEnds: the journal ends before its run does.
+        """
+        if not records:
+            raise SetupError("There is nothing to replay: the journal holds no records.")
+        body = records[0].body
+        limits = from_settings(Limits, body["limits"], "limits")
+        conditions = Conditions(past=tuple(records))
+        return await self._begin(body["prompt"], True, limits, None, body["seed"], conditions)
+
+    def _begin(
+        self,
+        prompt: str,
+        fresh: bool,
+        limits: Limits,
+        journal: Journal | None,
+        seed: str | None,
+        conditions: Conditions,
+    ) -> Run:
+        if not self._agents:
+            raise SetupError("There are no agents to run. Add some: Orchestration([Agent(...), ...], mode=...).")
+        agents = self.agents
+        free = not fresh and all(agent.session.holder is None for agent in agents)
+        sessions = [self._session(agent, free, fresh) for agent in agents]
+        if past := conditions.past:
+            for agent, session in zip(agents, sessions, strict=True):
+                session.load(map(Message.from_json, past[0].body["sessions"].get(agent.name, ())))
+        pairs = zip(agents, sessions, strict=True)
+        members = {agent.name: agent.member(session, self.system_context, self.approver) for agent, session in pairs}
+        seed = seed or secrets.token_hex(8)
+        start: dict[str, Json] = {
+            "orchestration": self.name,
+            "mode": self.mode.name,
+            "settings": self.mode.settings(),
+            "agents": [member.to_json() for member in members.values()],
+            "prompt": prompt,
+            "limits": attrs.asdict(limits),
+            "on_failure": self.on_failure,
+            "seed": seed,
+            "sessions": {m.name: [message.to_json() for message in m.session.messages] for m in members.values()},
+        }
+        performance = Performance(
+            self.name, self.mode, dict(self._agents), members, seed, prompt, free, self.on_failure == "stop"
+        )
+        run = Run.begin(
+            start,
+            performance.story,
+            performance.summary,
+            broadcast=Broadcast(() if past else self._outlets),
+            limits=limits,
+            journal=journal,
+            conditions=conditions,
+        )
+        performance.take_hold(run)
+        return run
+
+    def _session(self, agent: Agent, free: bool, fresh: bool) -> Session:
+        if fresh:
+            return Session(agent.session.max_tokens)
+        return agent.session if free else agent.session.copy()
+
+    async def aclose(self) -> None:
+        """Close the providers' connections. The orchestration can be run again; they open when needed."""
+        for agent in self.agents:
+            await agent.provider.aclose()
+
+
+def _mode_settings(registry: Registry, rest: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:
+    """The mode as *rest* describes it, with the top-level tables it declares; takes them out of *rest*."""
+    mode = rest.pop("mode", None)
+    table = {"name": mode} if isinstance(mode, str) else mode
+    if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
+        known = ", ".join(registry.names("mode")) or "none is installed"
+        raise SettingsError("mode", "none" if mode is None else repr(mode), f"the name of a mode ({known})")
+    tables = registry.mode(table["name"]).tables
+    more = {key: rest.pop(key) for key in tables if key in rest}
+    return registry.build("mode", {**table, **more}), tables
+
+
+def _agent(registry: Registry, table: Mapping[str, Any], where: str) -> Agent:
+    if "limits" in table:
+        raise SettingsError(f"{where}.limits", "limits of one agent", "limits at the top level, for the whole run")
+    try:
+        return from_settings(Agent, {**table, "registry": registry}, where)
+    except SettingsError as problem:
+        if problem.where.startswith(where):
+            raise
+        raise attrs.evolve(problem, where=f"{where}.{problem.where}") from problem

@@ -1,0 +1,311 @@
+"""
+Runs: one journal, one spine, one end.
+
+A `Run` is awaitable (its `RunResult`) and iterable (its records, from the first, for anyone who
+asks, whenever). Not iterating stalls nothing; leaving the loop early harms nothing. It knows
+neither hub nor mode: whoever starts it brings a story, and a way to sum it up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import attrs
+import structlog
+
+from ._broadcast import Broadcast, SinkReport
+from ._contracts import RunStop
+from ._effects import Choose, Spine
+from ._events import Signal
+from ._journal import Chain, encode
+from ._limits import Ledger, Limits
+from ._messages import Json, Reply, NO_USAGE, Usage
+from ._outlets import Journal
+from ._records import Record
+from ._tape import PastEnds, Tape
+from .errors import CloudLLMError, DivergenceError, NotCompleteError, SetupError
+
+log = structlog.get_logger("cloudllm")
+
+
+@attrs.frozen(kw_only=True)
+class RunResult:
+    """What came of a run. Look at `stop_reason`: a run ends with a result, not with an exception."""
+
+    run_id: str
+    answer: str | None
+    complete: bool
+    score: float | None = None
+    rounds: int = 0
+    stop_reason: RunStop
+    messages: tuple[Reply, ...] = ()
+    """Everything said aloud, in order."""
+
+    usage: Usage = NO_USAGE
+    usage_by_agent: Mapping[str, Usage] = attrs.Factory(dict)
+    error: BaseException | None = None
+    sessions_kept: bool = True
+    """False if another run held the agents' sessions, so that this one worked on copies."""
+
+    sinks: tuple[SinkReport, ...] = ()
+
+    def require_complete(self) -> Self:
+        """This result. Raises: NotCompleteError: the run is not complete."""
+        if not self.complete:
+            raise NotCompleteError(self.run_id, self.stop_reason, str(self.error) if self.error else None)
+        return self
+
+    def to_json(self) -> dict[str, Json]:
+        """The result as plain data, for ``cloudllm run --json``."""
+        return {
+            "run_id": self.run_id,
+            "answer": self.answer,
+            "complete": self.complete,
+            "score": self.score,
+            "rounds": self.rounds,
+            "stop_reason": self.stop_reason,
+            "messages": [reply.to_json() for reply in self.messages],
+            "usage": self.usage.to_json(),
+            "usage_by_agent": {name: usage.to_json() for name, usage in self.usage_by_agent.items()},
+            "error": str(self.error) if self.error else None,
+            "sessions_kept": self.sessions_kept,
+            "sinks": [attrs.asdict(report) for report in self.sinks],
+        }
+
+
+@attrs.frozen(kw_only=True)
+class Conditions:
+    """What a run is exposed to, where a test or a replay decides it."""
+
+    clock: Callable[[], float] = time.time
+    """The time of records and of `Hub.now`, in seconds since 1970."""
+
+    choose: Choose | None = None
+    """Picks which of n completions is admitted next; None is the order of arrival."""
+
+    run_id: str | None = None
+    past: tuple[Record, ...] = ()
+    """Records to re-enact; nothing is performed then."""
+
+
+OPEN_AIR = Conditions()
+
+Story = Callable[["Run"], Coroutine[Any, Any, Any]]
+Summary = Callable[["Run"], RunResult]
+
+
+@attrs.define(eq=False)
+class Run:
+    """One run, from its first record to its result."""
+
+    id: str
+    spine: Spine
+    ledger: Ledger
+    broadcast: Broadcast
+    replaying: bool
+    _story: Story
+    _summary: Summary
+    _journal: Journal | None
+    _loop: asyncio.AbstractEventLoop = attrs.Factory(asyncio.get_running_loop)
+    _future: asyncio.Future[RunResult] = attrs.field(init=False)
+    _bells: list[asyncio.Future[None]] = attrs.Factory(list)
+    _ears: list[asyncio.Queue[Signal | None]] = attrs.Factory(list)
+    _closing: asyncio.Task[None] | None = None
+
+    @classmethod
+    def begin(
+        cls,
+        start: dict[str, Json],
+        story: Story,
+        summary: Summary,
+        *,
+        broadcast: Broadcast,
+        limits: Limits,
+        journal: Journal | None = None,
+        conditions: Conditions = OPEN_AIR,
+    ) -> Run:
+        """
+        Start a run whose first record holds *start*.
+
+        Raises:
+            SetupError: there is no running event loop. DivergenceError: *past* began otherwise.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise SetupError(
+                "run() needs a running event loop. In a script or notebook, call run_sync() instead."
+            ) from None
+        past = conditions.past
+        run_id = conditions.run_id or secrets.token_hex(8)
+        if past:
+            recorded = past[0].body
+            run_id = recorded["run_id"]
+            _check_start(recorded, json.loads(encode(start)))
+            start = recorded
+        start = {"what": "start", "run_id": run_id} | start
+        tape = Tape(Chain(run_id, journal), past, conditions.clock)
+        spine = Spine(tape=tape, choose=conditions.choose)
+        run = cls(run_id, spine, Ledger(limits), broadcast, bool(past), story, summary, journal)
+        run._future = run._loop.create_future()
+        tape.on_record, spine.on_end = run._on_record, run._on_end
+        tape.record("run", 0, "input", encode(start), durable=True)
+        run._loop.call_soon(run._go)
+        return run
+
+    def _go(self) -> None:
+        self.spine.start(self._story(self), "run")
+
+    # -- while it runs --------------------------------------------------------
+
+    @property
+    def records(self) -> list[Record]:
+        """All records so far."""
+        tape = self.spine.tape
+        return list(tape.past[: tape.cursor]) if tape.past else list(tape.chain.records)
+
+    @property
+    def listening(self) -> bool:
+        """Whether anybody wants signals, so that it is worth streaming."""
+        return bool(self._ears) or self.broadcast.wants_signals
+
+    def emit(self, signal: Signal) -> None:
+        """Let a signal pass by."""
+        self.broadcast.signal(signal)
+        for ear in self._ears:
+            ear.put_nowait(signal)
+
+    def cancel(self) -> None:
+        """Tell the run to stop; it ends with the stop reason ``cancelled``. From any thread; more than once is fine."""
+        self.input({"what": "cancel"})
+
+    def input(self, body: dict[str, Json]) -> None:
+        """Hand in something from outside; from any thread."""
+        self._loop.call_soon_threadsafe(self.spine.input, body)
+
+    def __aiter__(self) -> AsyncIterator[Record]:
+        return self._iterate()
+
+    async def _iterate(self) -> AsyncIterator[Record]:
+        records = self.spine.tape.chain.records
+        index = 0
+        while True:
+            while index < len(records):
+                yield records[index]
+                index += 1
+            if self.spine.over:
+                return
+            bell = self._loop.create_future()
+            self._bells.append(bell)
+            await bell
+
+    async def signals(self) -> AsyncIterator[Signal]:
+        """What passes by from now on, to the end of the run. Makes agents stream."""
+        ear: asyncio.Queue[Signal | None] = asyncio.Queue()
+        if self.spine.over:
+            return
+        self._ears.append(ear)
+        try:
+            while (signal := await ear.get()) is not None:
+                yield signal
+        finally:
+            self._ears.remove(ear)
+
+    def __await__(self) -> Generator[Any, None, RunResult]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> RunResult:
+        """The result. Cancelling whoever awaits a run cancels the run, and waits until it is closed."""
+        try:
+            return await asyncio.shield(self._future)
+        except asyncio.CancelledError:
+            if self._future.done():
+                raise
+            self.cancel()
+            await asyncio.wait([self._future])
+            raise
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        """Leaving the block cancels what still runs."""
+        if not self._future.done():
+            self.cancel()
+            await asyncio.wait([self._future])
+        return False
+
+    # -- records and the end --------------------------------------------------
+
+    def _on_record(self, record: Record) -> None:
+        if not self.broadcast.silent:
+            self.broadcast.send(record)
+        if self._bells:
+            self._ring()
+
+    def _ring(self) -> None:
+        bells, self._bells = self._bells, []
+        for bell in bells:
+            if not bell.done():
+                bell.set_result(None)
+
+    def _on_end(self) -> None:
+        self._ring()
+        for ear in self._ears:
+            ear.put_nowait(None)
+        if self.broadcast.silent:
+            self._settle(())
+        else:
+            self._closing = self._loop.create_task(self._close())
+
+    async def _close(self) -> None:
+        self._settle(await self.broadcast.aclose())
+
+    def _settle(self, reports: tuple[SinkReport, ...]) -> None:
+        failure = self.spine.failure
+        try:
+            self.spine.tape.chain.close()
+        except (CloudLLMError, OSError) as problem:
+            failure = failure or problem
+        result = self._summary(self)
+        if failure is not None and result.error is None:
+            result = attrs.evolve(result, error=failure, complete=False, stop_reason="failed")
+        if isinstance(failure, (DivergenceError, PastEnds)):
+            self._future.set_exception(failure)
+            self._future.exception()  # whoever awaits will see it; nobody else need be told
+        else:
+            self._future.set_result(attrs.evolve(result, sinks=reports))
+
+
+def _check_start(recorded: Any, now: Any) -> None:
+    """Raises: DivergenceError at record 1, naming the first field that differs."""
+    difference = _difference(recorded, now, "")
+    if difference is not None:
+        field, was, is_now = difference
+        raise DivergenceError(1, "run", 0, f"{field} = {was!r}", f"{field} = {is_now!r}")
+
+
+FREE = ("what", "run_id", "sessions", "seed")
+"""Fields of the first record that a replay takes from the journal."""
+
+
+def _difference(was: Any, now: Any, path: str) -> tuple[str, Any, Any] | None:
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in [*was, *(key for key in now if key not in was)]:
+            if path or key not in FREE:
+                found = _difference(was.get(key), now.get(key), f"{path}.{key}".lstrip("."))
+                if found:
+                    return found
+        return None
+    if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        pairs = enumerate(zip(was, now, strict=True))
+        return next((d for index, (a, b) in pairs if (d := _difference(a, b, f"{path}[{index}]"))), None)
+    return None if was == now else (path, was, now)

@@ -1,0 +1,225 @@
+"""
+Sessions: one conversation with one model, its budget, and turns as transactions.
+
+A turn works on a draft. It is kept whole, or discarded whole, or (when something irreversible was
+done in it) closed with a note, so that the model knows and nobody repeats it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+
+import attrs
+
+from ._contracts import ContextView, Cut
+from ._history import problem_after, repair_history
+from ._journal import digest_text, encode
+from ._messages import Image, Message, Part, Private, Text, Thinking, ToolCall, ToolResult
+from .errors import HistoryError
+
+IMAGE_TOKENS = 1_000
+"""What an image is taken to cost; providers differ, and say only afterwards."""
+
+BROKE_OFF = "This turn broke off: {why}. What it had completed stands; do not repeat it."
+
+
+def estimate_tokens(text: str) -> int:
+    """About how many tokens *text* is: a quarter of its UTF-8 bytes, one at least (the original's rule)."""
+    return max(1, len(text.encode(errors="replace")) // 4)
+
+
+def message_tokens(message: Message) -> int:
+    """The estimate for a message: its parts, and one for its role."""
+    tokens = 1
+    for part in message.parts:
+        match part:
+            case Text() | Thinking():
+                tokens += estimate_tokens(part.text)
+            case ToolResult():
+                tokens += estimate_tokens(part.content)
+            case ToolCall():
+                tokens += estimate_tokens(part.name + encode(part.arguments))
+            case Image():
+                tokens += IMAGE_TOKENS
+            case Private():
+                tokens += estimate_tokens(encode(part.data))
+    return tokens
+
+
+@attrs.define(eq=False)
+class Entry:
+    """A message in a session, encoded and measured once."""
+
+    message: Message
+    task: str | None = None
+    """The prompt it brought, if it brought one: kept when the session is cut."""
+
+    hash: str = ""
+    tokens: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.hash = self.hash or digest_text(encode(self.message.to_json()))
+        self.tokens = self.tokens or message_tokens(self.message)
+
+
+@attrs.define(eq=False)
+class Span:
+    """Entries in a row with the digest that stands for them and their estimate; extended, never rebuilt."""
+
+    entries: list[Entry] = attrs.Factory(list)
+    digest: str = ""
+    tokens: int = 0
+
+    def extended(self, entries: Iterable[Entry]) -> Span:
+        span = Span(list(self.entries), self.digest, self.tokens)
+        for entry in entries:
+            span.entries.append(entry)
+            span.digest = digest_text(span.digest + entry.hash)
+            span.tokens += entry.tokens
+        return span
+
+
+@attrs.define(eq=False)
+class Session:
+    """What one agent and its model have said to each other."""
+
+    max_tokens: int = 128_000
+    """The budget for a request: instructions, tool schemas and messages together."""
+
+    said: Span = attrs.Factory(Span)
+    holder: object | None = None
+    """The run that works on this session."""
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        return tuple([entry.message for entry in self.said.entries])
+
+    def load(self, messages: Iterable[Message]) -> list[str]:
+        """Replace what was said; returns what had to be repaired, one sentence each."""
+        legal, repairs = repair_history(list(messages))
+        self.said = Span().extended(map(Entry, legal))
+        return repairs
+
+    def receive(self, text: str) -> None:
+        """Add *text* as user content, without a turn."""
+        entries = self.said.entries
+        if entries and entries[-1].message.role == "user":
+            last = entries[-1]
+            more = Entry(attrs.evolve(last.message, parts=(*last.message.parts, Text(text))), last.task)
+            self.said = Span().extended([*entries[:-1], more])
+        else:
+            self.said = self.said.extended([Entry(Message.user(text))])
+
+    def copy(self) -> Session:
+        """A session of its own with the same past; messages are shared, for they never change."""
+        return Session(self.max_tokens, self.said)
+
+    def turn(self) -> Turn:
+        return Turn(self, self.said)
+
+
+@attrs.define(eq=False)
+class Turn:
+    """A draft of a session, from a prompt to its answer."""
+
+    session: Session
+    base: Span
+    """The session as it stood, less what a strategy cut."""
+
+    new: list[Entry] = attrs.Factory(list)
+    kept: Entry | None = None
+    """The opening message as it will be kept: without the note."""
+
+    def open(self, texts: Sequence[str], note: str | None, task: str | None) -> None:
+        """Begin with a user message of *texts*; *note* goes with it and is not kept."""
+        before: tuple[Part, ...] = ()
+        entries = self.base.entries
+        if entries and entries[-1].message.role == "user":
+            before, task = entries[-1].message.parts, task or entries[-1].task
+            self.base = Span().extended(entries[:-1])
+        parts = (*before, *map(Text, texts))
+        self.kept = Entry(Message("user", parts), task)
+        self.new = [self.kept if note is None else Entry(Message("user", (*parts, Text(note))), task)]
+        self._check(self.base.entries[-1].message if self.base.entries else None, self.kept.message)
+
+    def add(self, message: Message) -> None:
+        """Add what was said next. Raises: HistoryError: no provider would accept it here."""
+        self._check(self.new[-1].message, message)
+        self.new.append(Entry(message))
+
+    def _check(self, previous: Message | None, message: Message) -> None:
+        if problem := problem_after(previous, message):
+            raise HistoryError(len(self.base.entries) + len(self.new), problem)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """What a request carries."""
+        return tuple([entry.message for entry in (*self.base.entries, *self.new)])
+
+    @property
+    def digest(self) -> str:
+        """Stands for `messages`."""
+        rolling = self.base.digest
+        for entry in self.new:
+            rolling = digest_text(rolling + entry.hash)
+        return rolling
+
+    @property
+    def tokens(self) -> int:
+        return self.base.tokens + sum([entry.tokens for entry in self.new])
+
+    def view(self, extra: int) -> ContextView:
+        """What a strategy sees; *extra* is the estimate for instructions and tool schemas."""
+        tokens, entries = self.tokens + extra, self.base.entries
+        upto = [0, *accumulate(entry.tokens for entry in entries)]
+        starts = [index for index, entry in enumerate(entries) if entry.message.role == "user"]
+        cuts = [
+            Cut(
+                index=index,
+                turns_kept=1 + len(starts) - nth,
+                tokens_after=tokens - upto[index] + (estimate_tokens(task) if (task := self._task(index)) else 0),
+            )
+            for nth, index in enumerate([*starts, len(entries)])
+            if index
+        ]
+        return ContextView(tokens=tokens, budget=self.session.max_tokens, messages=self.messages, cuts=tuple(cuts))
+
+    def _task(self, index: int) -> str | None:
+        """The task that a cut at *index* would take away, unless what stays brings one."""
+        if any(entry.task for entry in (*self.base.entries[index:], *self.new)):
+            return None
+        return next((entry.task for entry in reversed(self.base.entries[:index]) if entry.task), None)
+
+    def cut(self, index: int) -> None:
+        """Let go of what stands before *index*, but for the task."""
+        task = self._task(index)
+        rest = self.base.entries[index:]
+        if task is not None and rest:
+            rest[0] = _led_by(task, rest[0])
+        elif task is not None and self.kept is not None:
+            opening = self.new[0]
+            kept = _led_by(task, self.kept)
+            self.new[0] = kept if opening is self.kept else _led_by(task, opening)
+            self.kept = kept
+        self.base = Span().extended(rest)
+
+    def commit(self) -> None:
+        """Keep the turn."""
+        assert self.kept is not None
+        self.session.said = self.base.extended([self.kept, *self.new[1:]])
+
+    def close(self, results: Sequence[ToolResult], why: str) -> None:
+        """Keep a turn that broke off after something irreversible: answer its open calls and say why."""
+        calls = self.new[-1].message.tool_calls
+        if calls:
+            known = {result.call_id: result for result in results}
+            broken = f"not completed: {why}"
+            self.add(Message.tool([known.get(c.id) or ToolResult(c.id, broken, is_error=True) for c in calls]))
+        if self.new[-1].message.role == "tool":
+            self.add(Message.assistant(BROKE_OFF.format(why=why)))
+        self.commit()
+
+
+def _led_by(task: str, entry: Entry) -> Entry:
+    return Entry(attrs.evolve(entry.message, parts=(Text(task), *entry.message.parts)), task)

@@ -1,0 +1,3 @@
+"""Events, records and signals: what sinks receive and runs hand out. See `Event`, `Record`, `Signal`."""
+
+from ._events import *

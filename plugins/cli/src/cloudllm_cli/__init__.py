@@ -1,0 +1,8 @@
+"""
+The command line of CloudLLM: ``cloudllm run``, ``demo``, ``replay`` and ``plugins``.
+
+`main.main` finds the word after ``cloudllm`` in the registry, so a plugin of yours may add one:
+offer a `Command` under ``cloudllm.command``.
+"""
+
+__all__: list[str] = []

@@ -1,0 +1,198 @@
+"""Who imports what: third-party libraries, plugins across each other, and what an import costs."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import json
+import subprocess
+import sys
+
+import pytest
+from packaging.requirements import Requirement
+
+import blueprint
+
+PLACES = {
+    "pluggy": {"_hookspecs", "_registry"},
+    "structlog": {"_broadcast", "_effects", "_run"},
+    "pytest": {"testing.conformance"},
+}
+"""Where in the kernel a library may be imported; attrs may be anywhere."""
+
+CROSSINGS: dict[tuple[str, str], str] = {
+    ("all", "*"): "it re-exports every plugin, under TYPE_CHECKING and when a name is first used",
+}
+"""(folder, package of another plugin that it may import) and the reason; '*' is any."""
+
+REACHES = {
+    "subprocess": "processes",
+    "multiprocessing": "processes",
+    "socket": "network",
+    "ssl": "network",
+    "http": "network",
+    "urllib": "network",
+    "openai": "network",
+    "httpx2": "network",
+}
+"""Libraries that reach out of the process, and the need that a plugin which imports them declares."""
+
+TOUCHES = {"open", "read_bytes", "read_text", "write_bytes", "write_text"}
+"""Calls that read or write files."""
+
+HEAVY = [
+    "cattrs", "difflib", "http", "httpx", "httpx2", "importlib.metadata", "openai", "pydantic", "pytest",
+    "sqlite3", "ssl", "urllib.request",
+]  # fmt: skip
+"""What must not be loaded by an import of the kernel or of a plugin: slow, or somebody else's choice."""
+
+PLUGINS = blueprint.plugins()
+KERNEL = {
+    path.relative_to(blueprint.KERNEL).with_suffix("").as_posix().replace("/", "."): path
+    for path in blueprint.sources(blueprint.KERNEL)
+}
+
+
+def by_folder(plugin):
+    return plugin.folder
+
+
+def roots(path):
+    """The top-level packages that the file at *path* imports."""
+    return {name.partition(".")[0] for name in blueprint.imports(path)} - set(sys.stdlib_module_names)
+
+
+@functools.cache
+def fresh(code):
+    """What *code* prints, as JSON, in a new interpreter."""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("room", sorted(KERNEL))
+def test_the_kernel_needs_three_libraries(room):
+    """The kernel imports attrs, pluggy and structlog, the latter two where the plan says, and nothing else."""
+    allowed = {"attrs", "cloudllm_core"} | {library for library, rooms in PLACES.items() if in_one_of(room, rooms)}
+
+    assert set() == roots(KERNEL[room]) - allowed
+
+
+def in_one_of(room, rooms):
+    return any(room == place or room.startswith(f"{place}.") for place in rooms)
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=by_folder)
+def test_plugins_do_not_import_each_other(plugin):
+    """Plugins meet in the user's hands; a plugin imports the kernel, by its public names."""
+    may = {"cloudllm_core", plugin.package} | {package for folder, package in CROSSINGS if folder == plugin.folder}
+    seen = {name for path in blueprint.sources(plugin.source) for name in blueprint.imports(path)}
+    ours = {name for name in seen if name.partition(".")[0].startswith("cloudllm")}
+
+    across = {name for name in ours if name.partition(".")[0] not in may and "*" not in may}
+    private = {name for name in ours if name.startswith("cloudllm_core._")}
+    assert (set(), set()) == (across, private)
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=by_folder)
+def test_plugins_declare_what_they_import(plugin):
+    """Every third-party import is declared as a dependency, and every declared dependency is imported."""
+    used = {
+        name for path in blueprint.sources(plugin.source) for name in roots(path) if not name.startswith("cloudllm")
+    }
+    declared = {name for name in requirements(plugin.project) if not name.startswith("cloudllm")}
+    # What the kernel's contracts are made of comes with the kernel.
+    kernel = requirements(blueprint.project_of(blueprint.ROOT))
+
+    assert (set(), set()) == (used - declared - kernel, declared - used)
+
+
+def requirements(project):
+    """The names of what *project* depends on."""
+    return {Requirement(need).name for need in project["dependencies"]}
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=by_folder)
+def test_plugins_declare_what_they_reach_for(plugin):
+    """A plugin that opens sockets, starts processes or touches files says so in its metadata."""
+    reached = set()
+    for path in blueprint.sources(plugin.source):
+        reached |= {
+            REACHES[name.partition(".")[0]] for name in blueprint.imports(path) if name.partition(".")[0] in REACHES
+        }
+        calls = [node.func for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+        if TOUCHES & {getattr(call, "attr", getattr(call, "id", None)) for call in calls}:
+            reached.add("files")
+
+    assert set() == reached - set(plugin.needs)
+
+
+def test_importing_the_kernel_is_cheap():
+    """`import cloudllm_core` loads no plugin, no SDK, and nothing that is only needed when things go wrong."""
+    loaded = set(fresh("import cloudllm_core, json, sys; print(json.dumps(sorted(sys.modules)))"))
+
+    # What the kernel's three libraries and asyncio load in any case is not the kernel's doing.
+    floor = set(fresh("import asyncio, attrs, json, pluggy, structlog, sys; print(json.dumps(sorted(sys.modules)))"))
+    ours = {
+        name for name in loaded - floor if name.startswith("cloudllm") and name.partition(".")[0] != "cloudllm_core"
+    }
+    assert (set(), set()) == (ours, (loaded - floor) & set(HEAVY))
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=by_folder)
+def test_importing_a_plugin_is_cheap(plugin):
+    """A plugin's package loads the kernel and itself; SDKs and other plugins wait until they are used."""
+    code = "import json, sys; import {0}; print(json.dumps(sorted(sys.modules)))"
+    loaded = set(fresh(code.format(plugin.package)))
+
+    others = {each.package for each in PLUGINS if each.folder != plugin.folder}
+    added = loaded - set(fresh(code.format("cloudllm_core")))
+    assert set() == added & (others | set(HEAVY))
+
+
+IMPORT = """
+import importlib, json
+failed = {{}}
+for name in {names!r}:
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        failed[name] = repr(error)
+print(json.dumps(failed))
+"""
+
+
+def test_every_module_can_be_imported():
+    """No module fails or warns when it is imported, though nothing else has been set up."""
+    kernel = [f"cloudllm_core.{name}" for name in KERNEL]
+    plugins = [dotted(path, plugin.path / "src") for plugin in PLUGINS for path in blueprint.sources(plugin.source)]
+    names = [name.removesuffix(".__init__") for name in kernel + plugins if not name.endswith("__main__")]
+
+    assert {} == fresh(IMPORT.format(names=names))
+
+
+STAIRS = """
+import importlib, json, sys, types
+failed = {{}}
+for name in {names!r}:
+    for loaded in [module for module in sys.modules if module.partition(".")[0] == "cloudllm_core"]:
+        del sys.modules[loaded]
+    roofless = sys.modules["cloudllm_core"] = types.ModuleType("cloudllm_core")
+    roofless.__path__ = [{folder!r}]
+    try:
+        importlib.import_module("cloudllm_core." + name)
+    except Exception as error:
+        failed[name] = repr(error)
+print(json.dumps(failed))
+"""
+
+
+def test_every_room_stands_on_the_floors_below_alone():
+    """Each kernel module can be imported first, without the package's own imports having run before."""
+    names = [name for name in KERNEL if name != "__init__" and not name.startswith("testing")]
+
+    assert {} == fresh(STAIRS.format(names=names, folder=str(blueprint.KERNEL)))
+
+
+def dotted(path, top):
+    return ".".join(path.relative_to(top).with_suffix("").parts)
