@@ -185,7 +185,7 @@ class Spine(Strands):
             return
         self._pumping = True
         try:
-            while self.failure is None and not (self.main is not None and self.main.ended):
+            while self.failure is None and not self.main.ended:
                 if self._ready:
                     strand, ticket, error = self._ready.popleft()
                     if ticket == strand.ticket and not strand.done:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 
 import attrs
 
@@ -46,7 +47,7 @@ def encode(value: Json) -> str:
         try:
             text.encode()
         except UnicodeEncodeError:
-            text = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+            text = re.sub("[\ud800-\udfff]", "\ufffd", text)
     return text
 
 

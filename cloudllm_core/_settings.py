@@ -61,7 +61,7 @@ def from_settings(make: Callable[..., T], settings: Mapping[str, Any], where: st
         raise
     except (TypeError, ValueError) as problem:
         raise SettingsError(
-            where or name, repr(dict(settings)), f"valid settings for {name!r}", _sentence(problem)
+            where or name, ", ".join(settings) or "nothing", f"valid settings for {name!r}", _sentence(problem)
         ) from problem
 
 

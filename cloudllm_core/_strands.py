@@ -231,7 +231,7 @@ class Strands(abc.ABC):
     def _step(self, strand: Strand, error: BaseException | None) -> None:
         self.running, strand.on = strand, None
         try:
-            on = strand.coro.send(None) if error is None else strand.coro.throw(error)
+            on: Any = strand.coro.send(None) if error is None else strand.coro.throw(error)
         except StopIteration as stop:
             strand.result = stop.value
             self._returned(strand)

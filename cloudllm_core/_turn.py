@@ -101,6 +101,7 @@ class TakenTurn:
                 options=member.options,
                 key=key,
             )
+            completion: Any
             if self.run.listening:
                 completion = await member.provider.stream(request, self.emitter(pending))
             else:

@@ -273,6 +273,8 @@ class ProviderError(RunError):
 
     request_id: str = ""
     hint: str = ""
+    retry_after: float | None = None
+    """Seconds the provider asked to wait, if it did."""
 
     def __str__(self) -> str:
         who = ":".join(part for part in (self.provider, self.model) if part) or "The provider"
@@ -282,12 +284,8 @@ class ProviderError(RunError):
         return f"{who}{status}: {self.problem}{request}.{hint}"
 
 
-@attrs.define(eq=False)
 class RateLimited(ProviderError):
     """Too many requests, or a quota is used up."""
-
-    retry_after: float | None = None
-    """Seconds the provider asked to wait."""
 
 
 class Overloaded(ProviderError):

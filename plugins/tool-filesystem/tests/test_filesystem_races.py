@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -40,7 +40,8 @@ def swapping(root: Path) -> Iterator[None]:
         """Do *step*, clearing away a ``d`` that a tool made in the gap between two steps."""
         for turn in range(1_000):
             try:
-                return step(*paths)
+                step(*paths)
+                return
             except OSError as problem:
                 if problem.errno not in (errno.EEXIST, errno.ENOTEMPTY) or turn == 999:
                     raise
@@ -179,7 +180,7 @@ def test_a_pipe_put_there_after_the_check_does_not_block(root: Path, once_checke
     assert ["'d/n.txt' is a pipe, device or socket. Only ordinary files can be used."] == said
 
 
-def _full(*_: Any, **__: Any) -> None:
+def _full(*_: Any, **__: Any) -> NoReturn:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -204,7 +205,7 @@ def test_an_append_that_fails_halfway_leaves_the_old_file(root: Path, monkeypatc
 
     def write(fd: int, data: memoryview) -> int:
         calls.append(len(data))
-        return real(fd, data[:3]) if len(calls) == 1 else _full()  # type: ignore[return-value]
+        return real(fd, data[:3]) if len(calls) == 1 else _full()
 
     monkeypatch.setattr(os, "write", write)
     with pytest.raises(FileError):
