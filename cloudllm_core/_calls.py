@@ -13,7 +13,7 @@ import attrs
 from ._contracts import ContextStrategy, Hub, Provider, ToolContext
 from ._events import Event, ToolCallRefused
 from ._journal import digest_text, encode
-from ._messages import Json, ToolCall, ToolResult, NO_USAGE, Usage
+from ._messages import NO_USAGE, Json, ToolCall, ToolResult, Usage
 from ._run import Run
 from ._session import Session, estimate_tokens
 from ._strands import EffectFailed, Pending, Strand

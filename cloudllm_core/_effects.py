@@ -296,7 +296,7 @@ class Spine(Strands):
         for strand in reversed(self.alive):
             try:
                 strand.coro.close()
-            except BaseException as problem:  # a `finally` that wanted more of the hub
+            except BaseException as problem:  # noqa: BLE001 -- a `finally` that wanted more of the hub
                 log.debug("strand.closed", strand=strand.name, problem=repr(problem))
         for pending in self.pending.values():
             if pending.task is not None:

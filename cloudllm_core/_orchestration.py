@@ -114,7 +114,9 @@ class Orchestration:
             if not isinstance(table, Mapping):
                 raise SettingsError(f"agents[{index}]", repr(table), "a table")
         team = [_agent(registry, table, f"agents[{index}]") for index, table in enumerate(agents)]
-        own: dict[str, Any] = {key: rest.pop(key) for key in ("name", "system_context", "limits", "on_failure") if key in rest}
+        own: dict[str, Any] = {
+            key: rest.pop(key) for key in ("name", "system_context", "limits", "on_failure") if key in rest
+        }
         own["sinks"] = [*rest.pop("sinks", ()), *sinks]
         if rest:
             key = next(iter(rest))

@@ -25,7 +25,7 @@ from ._effects import Choose, Spine
 from ._events import Signal
 from ._journal import Chain, encode
 from ._limits import Ledger, Limits
-from ._messages import Json, Reply, NO_USAGE, Usage
+from ._messages import NO_USAGE, Json, Reply, Usage
 from ._outlets import Journal
 from ._records import Record
 from ._tape import PastEnds, Tape

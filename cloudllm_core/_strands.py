@@ -235,7 +235,7 @@ class Strands(abc.ABC):
         except StopIteration as stop:
             strand.result = stop.value
             self._returned(strand)
-        except BaseException as problem:
+        except BaseException as problem:  # noqa: BLE001 -- whoever waits for the strand will see it
             strand.error = problem
             self._returned(strand)
         else:

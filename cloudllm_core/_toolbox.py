@@ -153,7 +153,8 @@ class Toolbox:
         offer = self.offers.get(call.name)
         if offer is None:
             known = ", ".join(sorted(self.offers)[:20]) or "none"
-            return f"There is no tool called {call.name!r}. Your tools: {known}. {near_miss(call.name, known.split(', '))}".rstrip()
+            near = near_miss(call.name, list(self.offers))
+            return f"There is no tool called {call.name!r}. Your tools: {known}. {near}".rstrip()
         if problems := check(offer.definition.parameters, dict(call.arguments)):
             return f"The call was not made: {'; '.join(problems)}."
         return None
@@ -167,7 +168,7 @@ class Toolbox:
                 return await self._bounded(offer, call, context)
             async with self._gates.setdefault(call.name, asyncio.Semaphore(limit)):
                 return await self._bounded(offer, call, context)
-        except Exception as problem:
+        except Exception as problem:  # noqa: BLE001 -- for the model to read
             return ToolResult(call.id, text_of(f"{type(problem).__name__}: {problem}", OUTPUT_CAP)[0], is_error=True)
         except (SystemExit, GeneratorExit) as problem:  # a tool may not end the program
             return ToolResult(call.id, f"The tool tried to end the program ({type(problem).__name__}).", is_error=True)

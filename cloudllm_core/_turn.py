@@ -22,7 +22,7 @@ from ._events import (
     ToolMaxIterationsReached,
 )
 from ._journal import digest_text
-from ._messages import Completion, Message, Reply, Text, ToolCall, ToolResult, NO_USAGE, Usage
+from ._messages import NO_USAGE, Completion, Message, Reply, Text, ToolCall, ToolResult, Usage
 from ._run import Run
 from ._session import Turn
 from ._strands import EffectFailed, Halt, Pending

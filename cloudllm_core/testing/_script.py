@@ -80,5 +80,3 @@ class ScriptedProvider(Provider):
     def _with_id(self, item: ToolCall) -> ToolCall:
         self._calls += 1
         return item if item.id else attrs.evolve(item, id=f"call_{self._calls}")
-
-

@@ -179,9 +179,7 @@ def simulate(
         result = await run
         await asyncio.sleep(0)
         left = tuple(task.get_name() for task in asyncio.all_tasks() - {asyncio.current_task()})
-        return Simulation(
-            seed=seed, result=result, records=tuple(run.records), orchestration=orchestration, left=left
-        )
+        return Simulation(seed=seed, result=result, records=tuple(run.records), orchestration=orchestration, left=left)
 
     return run_virtually(main)
 

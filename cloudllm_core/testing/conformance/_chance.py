@@ -29,7 +29,16 @@ def odd_text(dice: random.Random, *words: str) -> str:
     return dice.choice(["", " ", "\n"]).join(pieces)
 
 
-ODD_TEXTS = ("", " ", "\n", "\u202e\u200bmirrored", "\x1b[31mred\x07\x00", "\U0001f468\u200d\U0001f469", "\ud800", "x" * 1_000_000)
+ODD_TEXTS = (
+    "",
+    " ",
+    "\n",
+    "\u202e\u200bmirrored",
+    "\x1b[31mred\x07\x00",
+    "\U0001f468\u200d\U0001f469",
+    "\ud800",
+    "x" * 1_000_000,
+)
 """What text may be at its worst: nothing, invisible, commands to a terminal, a lone surrogate, a megabyte."""
 
 
