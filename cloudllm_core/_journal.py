@@ -134,7 +134,7 @@ class Chain:
             self.keeper.close()
 
 
-def load(lines: tuple[bytes, ...], source: str) -> list[Record]:
+def load_records(lines: tuple[bytes, ...], source: str) -> list[Record]:
     """
     The records in *lines*, each checked against its hash and the one before.
 

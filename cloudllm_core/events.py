@@ -1,3 +1,3 @@
 """Events, records and signals: what sinks receive and runs hand out. See `Event`, `Record`, `Signal`."""
 
-from ._events import *
+from ._events import *  # noqa: F403 -- the public page of a private module

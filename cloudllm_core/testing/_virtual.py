@@ -13,6 +13,7 @@ import attrs
 from .._contracts import Emit, Provider, Request, ToolContext, ToolDefinition, ToolProtocol
 from .._messages import Completion, JsonObject
 from .._orchestration import Orchestration
+from .._outlets import Journal
 from .._records import Record
 from .._run import Conditions, RunResult
 from .._toolbox import Toolbox
@@ -149,6 +150,7 @@ def simulate(
     seed: int,
     faults: Faults | None = None,
     latency: float = 0.01,
+    journal: Journal | None = None,
 ) -> Simulation:
     """
     Run an orchestration in virtual time, its latencies and the kernel's order of admission drawn from *seed*.
@@ -159,6 +161,7 @@ def simulate(
     Args:
         make: gives a fresh orchestration; its providers and tools must not wait for the real world.
         latency: the most seconds of virtual time a call takes on either way.
+        journal: where the records are kept; in memory if None.
     """
     faults = faults or Faults()
     dice = random.Random(seed)  # noqa: S311 -- a simulation wants repeatable dice
@@ -173,7 +176,7 @@ def simulate(
                 box.add(_RoughTools(protocol, weather), name)
             agent.toolbox = box
         conditions = Conditions(clock=loop.wall, choose=dice.randrange, run_id=f"sim-{seed}")
-        run = orchestration.run(prompt, seed=str(seed), conditions=conditions)
+        run = orchestration.run(prompt, journal=journal, seed=str(seed), conditions=conditions)
         if faults.cancel_at is not None:
             _cancel_at(run, faults.cancel_at)
         result = await run

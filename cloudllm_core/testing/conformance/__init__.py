@@ -9,22 +9,28 @@ Subclass the one for your plugin in your tests, and write the one fixture it ask
             return Chorus(voices=3)
 
 Each claim is a test with a sentence. What a class cannot guess (how a provider is made to fail, how
-many turns a mode may take) is a class variable or a method with a default, to be overridden. Chance
-is drawn from seeds, so what broke breaks again. Needs pytest: ``pip install cloudllm-core[testing]``.
+many turns a mode may take) is a class variable, a method or a second fixture with a default, to be
+overridden. Chance is drawn from seeds, so what broke breaks again. Needs pytest: ``pip install
+cloudllm-core[testing]``.
 """
 
 import pytest
 
-pytest.register_assert_rewrite(*(f"{__name__}.{room}" for room in ("commands", "journals", "modes", "mode_faults")))
-pytest.register_assert_rewrite(*(f"{__name__}.{room}" for room in ("providers", "sinks", "strategies", "tools")))
+ROOMS = (
+    "_commands", "_journals", "_mode_cast", "_mode_faults", "_mode_replays", "_mode_runs", "_mode_shape", "_modes",
+    "_providers", "_sinks", "_strategies", "_tools",
+)  # fmt: skip
+"""Where the claims are; pytest must know before they are imported, to tell in detail what an assert found."""
 
-from .commands import CommandContract  # noqa: E402 -- pytest must know of them before they are imported
-from .journals import JournalContract  # noqa: E402
-from .modes import ModeContract  # noqa: E402
-from .providers import ProviderContract  # noqa: E402
-from .sinks import EventSinkContract  # noqa: E402
-from .strategies import ContextStrategyContract  # noqa: E402
-from .tools import ToolProtocolContract  # noqa: E402
+pytest.register_assert_rewrite(*(f"{__name__}.{room}" for room in ROOMS))
+
+from ._commands import CommandContract  # noqa: E402
+from ._journals import JournalContract  # noqa: E402
+from ._modes import ModeContract  # noqa: E402
+from ._providers import ProviderContract  # noqa: E402
+from ._sinks import EventSinkContract  # noqa: E402
+from ._strategies import ContextStrategyContract  # noqa: E402
+from ._tools import ToolProtocolContract  # noqa: E402
 
 __all__ = [
     "CommandContract",

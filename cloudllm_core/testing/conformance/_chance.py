@@ -16,6 +16,11 @@ WORDS = (
 )  # fmt: skip
 
 
+def dice_of(seed: object) -> random.Random:
+    """A generator that gives the same for the same *seed*, in every process."""
+    return random.Random(str(seed))  # noqa: S311 -- tests want repeatable dice
+
+
 def odd_text(dice: random.Random, *words: str) -> str:
     """Text that nobody expects; some of *words* may occur in it."""
     pieces = []
@@ -39,7 +44,7 @@ ODD_TEXTS = (
     "\ud800",
     "x" * 1_000_000,
 )
-"""What text may be at its worst: nothing, invisible, commands to a terminal, a lone surrogate, a megabyte."""
+"""What text may be at its worst: nothing, invisible, commands to a terminal, a lone surrogate."""
 
 
 def odd_json(dice: random.Random, depth: int = 0) -> Any:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ContextStrategy,
         ContextView,
         Cut,
+        Emit,
         Event,
         EventSink,
         Functions,
@@ -80,6 +81,10 @@ if TYPE_CHECKING:
         Script,
         read_script,
     )
+    from cloudllm_sink_console import (
+        Console,
+        lines_for,
+    )
     from cloudllm_tool_filesystem import (
         FileError,
         FileSystem,
@@ -89,9 +94,11 @@ __all__ = [
     "Agent",
     "Command",
     "Completion",
+    "Console",
     "ContextStrategy",
     "ContextView",
     "Cut",
+    "Emit",
     "Event",
     "EventSink",
     "FileError",
@@ -140,6 +147,7 @@ __all__ = [
     "default_registry",
     "hookimpl",
     "ids_in",
+    "lines_for",
     "load_records",
     "read_script",
     "repair_history",
@@ -158,6 +166,7 @@ _HOMES = {
         "ContextStrategy",
         "ContextView",
         "Cut",
+        "Emit",
         "Event",
         "EventSink",
         "Functions",
@@ -218,6 +227,10 @@ _HOMES = {
         "Line",
         "Script",
         "read_script",
+    ],
+    "cloudllm_sink_console": [
+        "Console",
+        "lines_for",
     ],
     "cloudllm_tool_filesystem": [
         "FileError",

@@ -50,7 +50,9 @@ class Script(Provider):
             request.model,
         )
 
-    async def stream(self, request: Request, emit: Callable[[Literal["content", "reasoning"], str], None]) -> Completion:
+    async def stream(
+        self, request: Request, emit: Callable[[Literal["content", "reasoning"], str], None]
+    ) -> Completion:
         completion = await self.complete(request)
         for piece in re.findall(r"\S+\s*|\s+", completion.message.text):
             emit("content", piece)
@@ -64,7 +66,9 @@ class Script(Provider):
         if not lines:
             roles = tuple(self._lines)
             hint = near_miss(role, roles)
-            raise BadRequest(f"{self.path} has no role {role!r} (roles: {', '.join(roles) or 'none'})", self.name, hint=hint)
+            raise BadRequest(
+                f"{self.path} has no role {role!r} (roles: {', '.join(roles) or 'none'})", self.name, hint=hint
+            )
         nth = self._next.get(role, 0)
         if nth >= len(lines) and not self.loop:
             hint = "Write more lines, or set loop = true."

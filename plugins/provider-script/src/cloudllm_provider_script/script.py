@@ -76,7 +76,9 @@ def _line(table: Any, where: str) -> Line:
         raise SettingsError(where, repr(table), "a table")
     for key in table:
         if key not in KEYS:
-            raise SettingsError(f"{where}.{key}", f"the unknown key {key!r}", f"one of {', '.join(KEYS)}", near_miss(key, KEYS))
+            raise SettingsError(
+                f"{where}.{key}", f"the unknown key {key!r}", f"one of {', '.join(KEYS)}", near_miss(key, KEYS)
+            )
     say, fail, pause = table.get("say", ""), table.get("fail"), table.get("pause", 0.0)
     for key, value, kind, expected in (("say", say, str, "text"), ("pause", pause, (int, float), "seconds")):
         if not isinstance(value, kind):
@@ -92,7 +94,9 @@ def _line(table: Any, where: str) -> Line:
 
 def _call(table: Any, where: str) -> Call:
     if not isinstance(table, dict) or not isinstance(table.get("tool"), str):
-        raise SettingsError(where, repr(table), 'a table such as { tool = "read_file", arguments = { path = "a.txt" } }')
+        raise SettingsError(
+            where, repr(table), 'a table such as { tool = "read_file", arguments = { path = "a.txt" } }'
+        )
     if unknown := sorted(set(table) - {"tool", "arguments"}):
         raise SettingsError(where, f"the unknown key {unknown[0]!r}", "tool and arguments")
     arguments = table.get("arguments", {})

@@ -104,7 +104,9 @@ def _said(event: e.LLMCallCompleted) -> list[str]:
     lines = event.text.replace("\r\n", "\n").strip("\n").split("\n") if event.text.strip() else []
     indent = " " * (len(agent) + 2)
     told = [(f"{agent}: " if not index else indent) + visible(line) for index, line in enumerate(lines)]
-    if event.error is not None:
+    if event.error == "cancelled":
+        told.append(f"{agent}: the model call was cancelled")
+    elif event.error is not None:
         told.append(f"{agent}: the model call failed{_after(event.error)}")
     elif event.stop not in ("end", "tool_use", "stop_sequence"):
         told.append(f"{agent}: the model stopped early ({visible(event.stop)})")
