@@ -142,6 +142,8 @@ def _answer(index: int, message: Message, out: list[Message], done: list[str]) -
         else:
             done.append(f"dropped a part of message {index} that answers no open call")
     if not asked:
+        if not message.parts:
+            done.append(f"dropped the empty message {index}")
         return
     for missing in [id for id in asked if id not in given]:
         done.append(f"answered call {missing!r}, which had no result")

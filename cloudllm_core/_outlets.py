@@ -46,7 +46,7 @@ class EventSink(Configurable, abc.ABC):
 # -- journals and commands ----------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class JournalText:
     """A journal, read."""
 

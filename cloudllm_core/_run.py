@@ -290,7 +290,7 @@ def _check_start(recorded: Any, now: Any) -> None:
     difference = _difference(recorded, now, "")
     if difference is not None:
         field, was, is_now = difference
-        raise DivergenceError(1, "run", 0, f"{field} = {was!r}", f"{field} = {is_now!r}")
+        raise DivergenceError(1, "run", 0, repr(was), repr(is_now), field)
 
 
 FREE = ("what", "run_id", "sessions", "seed")

@@ -49,9 +49,7 @@ class CloudLLMError(Exception):
 
     def __str__(self) -> str:
         if self.says and attrs.has(type(self)):
-            return self.says.format_map(
-                {field.name: getattr(self, field.name) for field in getattr(self, "__attrs_attrs__", ())}
-            ).rstrip()
+            return self.says.format(self=self).rstrip()
         return super().__str__()
 
 
@@ -61,9 +59,6 @@ def near_miss(word: str, known: tuple[str, ...] | list[str]) -> str:
 
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"Did you mean {close[0]!r}?" if close else ""
-
-
-# -- the installation ---------------------------------------------------------
 
 
 class PluginError(CloudLLMError):
@@ -82,11 +77,9 @@ class UnknownNameError(PluginError):
 
     def __str__(self) -> str:
         known = ", ".join(self.installed) or "none"
-        remedy = near_miss(self.name, self.installed)
-        if not remedy and self.distribution:
-            remedy = f"Install it with: pip install {self.distribution}"
-        if not remedy:
-            remedy = "See what is installed with: cloudllm plugins list"
+        install = f"Install it with: pip install {self.distribution}" if self.distribution else ""
+        listing = "See what is installed with: cloudllm plugins list"
+        remedy = near_miss(self.name, self.installed) or install or listing
         return f"No {self.kind} is called {self.name!r} (installed: {known}). {remedy}"
 
 
@@ -98,8 +91,8 @@ class DuplicateNameError(PluginError):
     name: str
     distributions: tuple[str, str]
     says = (
-        "The {kind} {name!r} is offered by {distributions[0]} and {distributions[1]}. "
-        "Uninstall one of them, or block one: CLOUDLLM_BLOCK={distributions[1]}"
+        "The {self.kind} {self.name!r} is offered by {self.distributions[0]} and {self.distributions[1]}. "
+        "Uninstall one of them, or block one: CLOUDLLM_BLOCK={self.distributions[1]}"
     )
 
 
@@ -112,7 +105,7 @@ class BrokenPluginError(PluginError):
     distribution: str
     problem: str
     remedy: str = "Repair or uninstall it."
-    says = "The {kind} {name!r} of {distribution} {problem}. {remedy}"
+    says = "The {self.kind} {self.name!r} of {self.distribution} {self.problem}. {self.remedy}"
 
 
 @attrs.define(eq=False)
@@ -123,8 +116,8 @@ class IncompatiblePluginError(PluginError):
     wants: str
     have: str
     says = (
-        "{distribution} was built for cloudllm-core {wants}, and {have} is installed. "
-        "Upgrade both: pip install --upgrade cloudllm-core {distribution}"
+        "{self.distribution} was built for cloudllm-core {self.wants}, and {self.have} is installed. "
+        "Upgrade both: pip install --upgrade cloudllm-core {self.distribution}"
     )
 
 
@@ -136,10 +129,7 @@ class BlockedPluginError(PluginError):
     name: str
     reason: str
     """Which list it is, as a user would find it: ``CLOUDLLM_BLOCK``, ``Registry(block=...)`` ..."""
-    says = "The {kind} {name!r} is installed but kept out by {reason}. Change that list to use it."
-
-
-# -- the set-up ---------------------------------------------------------------
+    says = "The {self.kind} {self.name!r} is installed but kept out by {self.reason}. Change that list to use it."
 
 
 class SetupError(CloudLLMError):
@@ -156,7 +146,7 @@ class SettingsError(SetupError):
     found: str
     expected: str
     hint: str = ""
-    says = "{where}: found {found}, expected {expected}. {hint}"
+    says = "{self.where}: found {self.found}, expected {self.expected}. {self.hint}"
 
 
 @attrs.define(eq=False)
@@ -165,7 +155,7 @@ class BusyAgentError(SetupError):
 
     agent: str
     reason: str = "it is answering already in this run"
-    says = "Agent {agent!r} cannot take a turn now: {reason}. Wait for that turn to end, or use a fork."
+    says = "Agent {self.agent!r} cannot take a turn now: {self.reason}. Wait for that turn to end, or use a fork."
 
 
 @attrs.define(eq=False)
@@ -175,7 +165,7 @@ class ToolSchemaError(SetupError):
     tool: str
     problem: str
     remedy: str
-    says = "{tool!r} cannot become a tool: {problem}. {remedy}"
+    says = "{self.tool!r} cannot become a tool: {self.problem}. {self.remedy}"
 
 
 @attrs.define(eq=False)
@@ -185,8 +175,8 @@ class ToolConflictError(SetupError):
     tool: str
     protocols: tuple[str, str]
     says = (
-        "The tool {tool!r} comes from {protocols[0]} and from {protocols[1]}, and a model could not tell them apart. "
-        "Give one a prefix: Prefixed({protocols[1]}, prefix='...')"
+        "The tool {self.tool!r} comes from {self.protocols[0]} and from {self.protocols[1]}, "
+        "and a model could not tell them apart. Give one a prefix: Prefixed({self.protocols[1]}, prefix='...')"
     )
 
 
@@ -198,10 +188,7 @@ class HistoryError(SetupError):
     """Which message, counted from 0."""
 
     problem: str
-    says = "Message {index} breaks the history: {problem}. Use repair_history() to mend it."
-
-
-# -- the world ----------------------------------------------------------------
+    says = "Message {self.index} breaks the history: {self.problem}. Use repair_history() to mend it."
 
 
 class RunError(CloudLLMError):
@@ -214,7 +201,7 @@ class AgentFailedError(RunError):
 
     agent: str
     problem: str
-    says = "Agent {agent!r} failed: {problem}"
+    says = "Agent {self.agent!r} failed: {self.problem}"
 
 
 @attrs.define(eq=False)
@@ -225,7 +212,7 @@ class LimitReachedError(RunError):
     """``rounds``, ``calls`` or ``seconds``."""
 
     allowed: float
-    says = "The run reached its limit of {allowed:g} {limit}. Raise it with Limits({limit}=...)."
+    says = "The run reached its limit of {self.allowed:g} {self.limit}. Raise it with Limits({self.limit}=...)."
 
 
 @attrs.define(eq=False)
@@ -236,7 +223,9 @@ class ContextOverflowError(RunError):
     tokens: int
     budget: int
     advice: str
-    says = "The session of {agent!r} needs about {tokens} tokens and its budget is {budget}. {advice}"
+    says = (
+        "The session of {self.agent!r} needs about {self.tokens} tokens and its budget is {self.budget}. {self.advice}"
+    )
 
 
 @attrs.define(eq=False)
@@ -258,7 +247,7 @@ class EffectError(RunError):
 
     name: str
     problem: str
-    says = "{name} failed: {problem}"
+    says = "{self.name} failed: {self.problem}"
 
 
 @attrs.define(eq=False)
@@ -324,9 +313,6 @@ class BadResponse(ProviderError):
     """The answer is not what the provider's API promises."""
 
 
-# -- the mode -----------------------------------------------------------------
-
-
 class ModeError(CloudLLMError):
     """A mode broke a rule of the kernel; the run that met it fails."""
 
@@ -338,7 +324,7 @@ class ForeignAwaitError(ModeError):
     strand: str
     where: str
     says = (
-        "{strand!r} waits at {where} for something the hub does not know, so it could not be replayed. "
+        "{self.strand!r} waits at {self.where} for something the hub does not know, so it could not be replayed. "
         "Instead of asyncio's own, use hub.ask_all or hub.each (gather, tasks), hub.sleep, hub.timeout, "
         "or hub.do(name, function) for files, HTTP and the rest."
     )
@@ -348,8 +334,7 @@ class ForeignAwaitError(ModeError):
 class ForeignTaskError(ModeError):
     """The hub was called from a task it did not start."""
 
-    verb: str = "a verb of the hub"
-    says = "{verb} was called from a task the hub did not start. Start branches with hub.ask_all or hub.each."
+    says = "The hub was called from a task it did not start. Start branches with hub.ask_all or hub.each."
 
 
 @attrs.define(eq=False)
@@ -371,9 +356,6 @@ class StuckError(ModeError):
         return f"The run is stuck: {who}. Nothing is under way that could wake any of them."
 
 
-# -- the journal --------------------------------------------------------------
-
-
 class JournalError(CloudLLMError):
     """A journal cannot be written, read or believed."""
 
@@ -387,9 +369,14 @@ class DivergenceError(JournalError):
     position: int
     recorded: Any
     now: Any
-    says = (
-        "The replay diverges at record {number} (lane {lane!r}, position {position}): recorded {recorded}; now {now}."
-    )
+    field: str = ""
+    """Of the first record: which field differs."""
+
+    says = "The replay diverges at record {self.number} (lane {self.lane!r}, position {self.position}){self.at}: recorded {self.recorded}; now {self.now}."
+
+    @property
+    def at(self) -> str:
+        return f" in {self.field}" if self.field else ""
 
 
 @attrs.define(eq=False)
@@ -399,4 +386,4 @@ class TamperedError(JournalError):
     source: str
     number: int
     problem: str
-    says = "{source}: record {number} {problem}. The journal was changed after it was written."
+    says = "{self.source}: record {self.number} {self.problem}. The journal was changed after it was written."

@@ -15,6 +15,7 @@ from pathlib import Path
 from blueprint import KERNEL, ROOT, Plugin, exports_of, plugins, project_of
 
 BY = "Written by `nox -s sync`; do not edit."
+PAGE = ROOT / "docs" / "reference" / "plugins.md"
 
 
 def wanted() -> dict[Path, str]:
@@ -25,6 +26,7 @@ def wanted() -> dict[Path, str]:
         files[plugin.path / "LICENSE"] = (ROOT / "LICENSE").read_text(encoding="utf-8")
     files[KERNEL / "_catalogue.py"] = _catalogue()
     files[KERNEL / "_installed.py"] = _version_told(KERNEL / "_installed.py")
+    files[PAGE] = _page()
     for plugin in plugins():
         if plugin.folder == "all":
             files[plugin.source / "__init__.py"] = _facade()
@@ -45,7 +47,8 @@ def _pyproject(plugin: Plugin) -> str:
     text = (plugin.path / "pyproject.toml").read_text(encoding="utf-8")
     for key in ("requires", "build-backend", "version", "requires-python", "license", "license-files"):
         line = _line(key).search(root)
-        assert line is not None, f"the root's pyproject.toml has no {key}"
+        if line is None:
+            raise SystemExit(f"The root's pyproject.toml has no line for {key!r}.")
         text = _line(key).sub(line[0], text, count=1)
     if plugin.folder == "all":
         return _all_of_them(text)
@@ -72,7 +75,26 @@ def _version_told(path: Path) -> str:
     return re.sub(r"^VERSION\b.*$", line, path.read_text(encoding="utf-8"), count=1, flags=re.MULTILINE)
 
 
-# -- generated modules --------------------------------------------------------
+# -- generated pages and modules ----------------------------------------------
+
+
+def _page() -> str:
+    rows = ""
+    for plugin in plugins():
+        offers = ", ".join(f"`{name}` ({kind.replace('_', ' ')})" for kind, name in plugin.offers) or "everything"
+        needs = ", ".join(plugin.needs) or "nothing"
+        link = f"[{plugin.distribution}](../../plugins/{plugin.folder}/README.md)"
+        rows += f"| {link} | {offers} | {needs} | {plugin.project['description']} |\n"
+    return f"""# Plugins
+
+<!-- {BY} -->
+
+The plugins of this project, from their own metadata. `cloudllm plugins list` tells which are installed here, those of
+others included. *Reaches for* is what a plugin declares in the entry-point group `cloudllm.needs`.
+
+| distribution | offers | reaches for | what it is |
+|---|---|---|---|
+{rows}"""
 
 
 def _catalogue() -> str:

@@ -127,26 +127,25 @@ def test_plugins_declare_what_they_reach_for(plugin):
     assert set() == reached - set(plugin.needs)
 
 
+def loaded(*packages):
+    """What is loaded once *packages* are imported in a new interpreter."""
+    return set(fresh(f"import json, sys, {', '.join(packages)}; print(json.dumps(sorted(sys.modules)))"))
+
+
 def test_importing_the_kernel_is_cheap():
     """`import cloudllm_core` loads no plugin, no SDK, and nothing that is only needed when things go wrong."""
-    loaded = set(fresh("import cloudllm_core, json, sys; print(json.dumps(sorted(sys.modules)))"))
-
     # What the kernel's three libraries and asyncio load in any case is not the kernel's doing.
-    floor = set(fresh("import asyncio, attrs, json, pluggy, structlog, sys; print(json.dumps(sorted(sys.modules)))"))
-    ours = {
-        name for name in loaded - floor if name.startswith("cloudllm") and name.partition(".")[0] != "cloudllm_core"
-    }
-    assert (set(), set()) == (ours, (loaded - floor) & set(HEAVY))
+    added = loaded("cloudllm_core") - loaded("asyncio", "attrs", "pluggy", "structlog")
+
+    assert set() == added & ({plugin.package for plugin in PLUGINS} | set(HEAVY))
 
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=by_folder)
 def test_importing_a_plugin_is_cheap(plugin):
     """A plugin's package loads the kernel and itself; SDKs and other plugins wait until they are used."""
-    code = "import json, sys; import {0}; print(json.dumps(sorted(sys.modules)))"
-    loaded = set(fresh(code.format(plugin.package)))
-
     others = {each.package for each in PLUGINS if each.folder != plugin.folder}
-    added = loaded - set(fresh(code.format("cloudllm_core")))
+    added = loaded(plugin.package) - loaded("asyncio", "attrs", "pluggy", "structlog")
+
     assert set() == added & (others | set(HEAVY))
 
 

@@ -147,6 +147,7 @@ REPAIRS: list[tuple[list[Message], list[Message], list[str]]] = [
         ["put a user message before message 0: a history begins with one"],
     ),
     ([Message("user", ()), ASK], [ASK], ["dropped the empty message 0"]),
+    ([Message.tool([]), ASK], [ASK], ["dropped the empty message 0"]),
     (
         [Message("user", (Text("go"), ToolCall("a", "x")))],
         [ASK],

@@ -9,7 +9,10 @@ from typing import Any
 from ..._messages import JsonObject, Message, Text, Thinking, ToolCall, ToolResult
 
 LETTERS = "abcxyz ABC 019 .,:;!?'\"`~#*-_[](){}<>/\\|&%$@^=+\n\t"
-STRANGE = "\u00e9\u00df\u4e2d\u3042\u05d0\u0639\u202e\u200b\u200d\ufeff\u2028\u0000\u0007\u001b\u0085\ufffd\U0001f600\U0001f468\u0301"
+STRANGE = (
+    "\u00e9\u00df\u4e2d\u3042\u05d0\u0639\u202e\u200b\u200d\ufeff\u2028"
+    "\u0000\u0007\u001b\u0085\ufffd\U0001f600\U0001f468\u0301"
+)
 WORDS = (
     "done", "DONE", "I am not done.", "complete", "[TASK_COMPLETE:a]", "[TASK_COMPLETE:", "ada: I agree.", "```",
     "SYSTEM:", "</s>", '{"tool_call": {"name": "x"}}', "%s {0} ${HOME}", "null", "0", "\r\n",

@@ -161,7 +161,9 @@ def check_run(run: Simulation) -> None:
     assert isinstance(records[-1].event, (e.RunCompleted, e.RunFailed, e.RunCancelled))
     assert 1 == len(of_type(records, e.RunCompleted, e.RunFailed, e.RunCancelled)), "a run has one end"
 
-    effects = [(record.lane, record.position, record.kind) for record in records if record.kind in ("started", "finished")]
+    effects = [
+        (record.lane, record.position, record.kind) for record in records if record.kind in ("started", "finished")
+    ]
     assert 1 == max(Counter(effects).values(), default=1), "an effect starts once and ends once"
     started, ended = ({effect[:2] for effect in effects if effect[2] == kind} for kind in ("started", "finished"))
     assert started == ended, "an effect that starts has an end"

@@ -63,7 +63,7 @@ class ModeFaults(Casting):
                 assert (False, "failed") == (run.result.complete, run.result.stop_reason)
 
     def test_can_be_cancelled_at_any_record(self, mode: Mode) -> None:
-        """Cancelled after any of its records, a run closes: histories legal, effects ended, journal closed, no task left."""
+        """After whichever record: histories are legal, effects ended, the journal closed, and no task is left."""
         count = self.some
         whole = self.play(mode, count)
         for number in range(1, len(whole.records) + 1):

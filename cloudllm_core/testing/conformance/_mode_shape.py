@@ -55,10 +55,12 @@ class ModeShape(Casting):
                 assert f"Did you mean '{setting}'?" in str(refused.value)
 
     def test_asks_only_the_hub(self, mode: Mode) -> None:
-        """Its package imports no clock, no chance and no tasks of its own: `hub.now`, `hub.random`, `hub.each` are there."""
+        """Its package imports no clock, no chance, no tasks: there are `hub.now`, `hub.random` and `hub.each`."""
         module = sys.modules[type(mode).__module__]
 
-        assert [] == [f"{path.name}: {name}" for path in sources(module) for name in imported(path) if name in FORBIDDEN]
+        assert [] == [
+            f"{path.name}: {name}" for path in sources(module) for name in imported(path) if name in FORBIDDEN
+        ]
 
 
 def sources(module: ModuleType) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -83,7 +84,10 @@ def test_a_typo_gets_the_near_miss(cloudllm):
             ["run", "a.toml", "--sink"],
             "Argument --sink: expected one argument. See: cloudllm run --help",
         ),
-        (["run", "a.toml", "--js"], "There is no option '--js' here. See: cloudllm run --help"),
+        (
+            ["run", "a.toml", "--js"],
+            "There is no option '--js' here. Did you mean '--json'? See: cloudllm run --help",
+        ),
         (["--versoin"], "There is no option '--versoin' here. Did you mean '--version'? See: cloudllm --help"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -123,6 +127,36 @@ def test_a_command_of_a_third_party_is_a_command(cloudllm):
     assert (True, registry, False) == (seen[0].loud, seen[0].registry, seen[0].debug)
 
 
+def test_a_command_may_have_commands_of_its_own(cloudllm):
+    """A plugin's command may take words of its own kind, each with its options; a wrong one is told."""
+
+    class Serve(Command):
+        name = "serve"
+        help = "serve something"
+
+        def configure(self, parser):
+            words = parser.add_subparsers(dest="what", required=True)
+            words.add_parser("http").add_argument("--port", type=int)
+
+        def run(self, arguments):
+            return arguments.port
+
+    class Plugin:
+        __name__ = "serve"
+
+        @hookimpl
+        def cloudllm_register_command(self):
+            return Serve
+
+    registry = Registry.of(Plugin())
+
+    assert 80 == cloudllm("serve", "http", "--port", "80", registry=registry).status
+    assert (
+        "cloudllm: Argument --port: invalid int value: 'x'. See: cloudllm serve http --help\n"
+        == cloudllm("serve", "http", "--port", "x", registry=registry).err
+    )
+
+
 @pytest.mark.parametrize("words", [["--debug", "greet"], ["greet", "--debug"], ["greet", "--loud", "--debug"]])
 def test_debug_may_stand_anywhere(cloudllm, words):
     """`--debug` before or after the command shows the traceback, and the sentence after it."""
@@ -153,11 +187,12 @@ def test_errors_are_sentences(cloudllm, error, status, sentence):
     assert (status, "", f"cloudllm: {sentence}\n") == (said.status, said.out, said.err)
 
 
-def test_after_two_dashes_debug_is_a_word(cloudllm):
-    """What follows `--` is meant as it stands, `--debug` too."""
-    said = cloudllm("greet", "--", "--debug", registry=Registry.of(command()))
+def test_after_two_dashes_debug_is_a_word(cloudllm, team):
+    """What follows `--` is meant as it stands: a prompt may be `--debug`."""
+    said = cloudllm("run", team(), "--json", "--journal", "run.jsonl", "--", "--debug")
 
-    assert "There is no option '--debug' here." in said.err
+    assert 0 == said.status
+    assert '"prompt":"--debug"' in Path("run.jsonl").read_text("utf-8")
 
 
 BROKEN = "raise RuntimeError('half written')"

@@ -56,19 +56,27 @@ def test_no_sink_is_opened(cloudllm, file):
         (
             'prompt = "Begin."',
             'prompt = "Stop."',
-            "The replay diverges at record 1 (lane 'run', position 0): recorded prompt = 'Begin.'; now prompt = 'Stop.'.",
+            (
+                "The replay diverges at record 1 (lane 'run', position 0): recorded prompt = 'Begin.'; "
+                "now prompt = 'Stop.'."
+            ),
         ),
         (
             'mode = "once"',
             'mode = { name = "once", loudly = true }',
-            "The replay diverges at record 1 (lane 'run', position 0): recorded settings.loudly = False; "
-            "now settings.loudly = True.",
+            (
+                "The replay diverges at record 1 (lane 'run', position 0): recorded settings.loudly = False; "
+                "now settings.loudly = True."
+            ),
         ),
         (
             'name = "ada"',
             'name = "ada"\ninstructions = "Whisper."',
-            "The replay diverges at record 1 (lane 'run', position 0): recorded agents[0].instructions = 'You are ada.'; "
-            "now agents[0].instructions = 'You are ada.\\n\\nWhisper.'.",
+            (
+                "The replay diverges at record 1 (lane 'run', position 0): recorded "
+                "agents[0].instructions = 'You are ada.'; "
+                "now agents[0].instructions = 'You are ada.\\n\\nWhisper.'."
+            ),
         ),
     ],
 )

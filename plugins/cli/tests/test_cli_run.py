@@ -113,6 +113,23 @@ def test_a_dash_reads_standard_input(cloudllm, team, monkeypatch):
     assert '"prompt":"From a pipe.\\n"' in Path("a.jsonl").read_text("utf-8")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["team.toml", "Begin.", "--json", "--seed", "7"],
+        ["team.toml", "--json", "--seed", "7", "Begin."],
+        ["--json", "--seed", "7", "team.toml", "Begin."],
+    ],
+)
+def test_options_may_stand_anywhere(cloudllm, team, words):
+    """Options go before, between and after the file and the prompt."""
+    team()
+
+    said = cloudllm("run", *words)
+
+    assert (0, "I am ada.") == (said.status, json.loads(said.out)["answer"])
+
+
 @pytest.mark.parametrize(("words", "what"), [([], "There is no prompt"), ([" "], "The prompt is empty")])
 def test_without_a_prompt_nothing_runs(cloudllm, team, words, what):
     """No prompt, or an empty one, is a mistake, and the sentence shows both remedies."""

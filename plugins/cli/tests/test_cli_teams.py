@@ -32,13 +32,17 @@ WORKS = f'{ADA}model = "parrot:ada"\n'
         ('mode = "once"', "agents: found none, expected at least one [[agents]] table."),
         (
             f'mode = "once"\nsinsk = []\n{WORKS}',
-            "sinsk: found the unknown key 'sinsk', expected one of mode, name, system_context, sinks, limits, "
-            "on_failure, agents. Did you mean 'sinks'?",
+            (
+                "sinsk: found the unknown key 'sinsk', expected one of mode, name, system_context, sinks, limits, "
+                "on_failure, agents. Did you mean 'sinks'?"
+            ),
         ),
         (
             f'mode = "once"\npromt = "x"\n{WORKS}',
-            "promt: found the unknown key 'promt', expected one of mode, name, system_context, sinks, limits, "
-            "on_failure, agents. Did you mean 'prompt'?",
+            (
+                "promt: found the unknown key 'promt', expected one of mode, name, system_context, sinks, limits, "
+                "on_failure, agents. Did you mean 'prompt'?"
+            ),
         ),
         (f'prompt = ["x"]\nmode = "once"\n{WORKS}', "prompt: found ['x'], expected text."),
         (
@@ -64,13 +68,17 @@ WORKS = f'{ADA}model = "parrot:ada"\n'
         ),
         (
             f'mode = "once"\n{WORKS}tools = ["filesytem"]\n',
-            "agents[0].tools[0]: No tool_protocol is called 'filesytem' (installed: none). "
-            "See what is installed with: cloudllm plugins list",
+            (
+                "agents[0].tools[0]: No tool_protocol is called 'filesytem' (installed: none). "
+                "See what is installed with: cloudllm plugins list"
+            ),
         ),
         (
             f'mode = "once"\n{WORKS}strategy = "trim"\n',
-            "agents[0].strategy: No context_strategy is called 'trim' (installed: none). "
-            "Install it with: pip install cloudllm-context-trim",
+            (
+                "agents[0].strategy: No context_strategy is called 'trim' (installed: none). "
+                "Install it with: pip install cloudllm-context-trim"
+            ),
         ),
         (
             f'mode = "once"\n{WORKS}{WORKS}',
@@ -78,8 +86,10 @@ WORKS = f'{ADA}model = "parrot:ada"\n'
         ),
         (
             f'mode = "once"\nlimits = {{ call = 3 }}\n{WORKS}',
-            "limits.call: found the unknown setting 'call', expected one of rounds, calls, seconds for 'Limits'. "
-            "Did you mean 'calls'?",
+            (
+                "limits.call: found the unknown setting 'call', expected one of rounds, calls, seconds for 'Limits'. "
+                "Did you mean 'calls'?"
+            ),
         ),
     ],
 )
@@ -99,7 +109,7 @@ def test_a_wrong_file_is_told_in_a_sentence(cloudllm, tmp_path, monkeypatch, con
         (b"mode = \n", "line 1, column 8", "this is not TOML: invalid value."),
         (
             b'mode = "once"\n\n[[agents]\n',
-            "line 3, column 10",
+            "line 3, column 9",
             "this is not TOML: expected ']]' at the end of an array",
         ),
         (b'mode = "on', "line 1, column 11", "this is not TOML: unterminated string."),

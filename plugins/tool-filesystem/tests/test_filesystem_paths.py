@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cloudllm_tool_filesystem import FileError, FileSystem
+from cloudllm_tool_filesystem import FileError, FileSystem, _paths
 
 MORE: dict[str, dict[str, Any]] = {
     "read_file": {},
@@ -268,8 +268,9 @@ def test_a_file_that_cannot_be_a_folder_is_named(root: Path) -> None:
     assert expected == refusal(files.create_directory, "n.txt")
 
 
-def test_no_descriptor_is_left_open(root: Path) -> None:
+def test_no_descriptor_is_left_open(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither by what works nor by what is refused, halfway or at the end."""
+    monkeypatch.setattr(_paths, "LOCK_SECONDS", 0.0)  # one left open would keep the lock, and the next change waiting
     files = FileSystem(root)
     (root / "link").symlink_to("a")
     os.mkfifo(root / "pipe")

@@ -14,11 +14,9 @@ from hypothesis import strategies as st
 
 import cloudllm_tool_filesystem
 from cloudllm_core import ToolContext
-from cloudllm_core.errors import SettingsError
 from cloudllm_tool_filesystem import FileError, FileSystem, _search, filesystem
 
 CONTEXT = ToolContext(agent="ada", run_id="r", call_id="c", key="r/ada/1", deadline=0.0)
-READING = ["read_file", "list_directory", "file_info", "file_exists", "search_files"]
 
 
 @pytest.fixture
@@ -83,82 +81,10 @@ def test_calls_by_name_do_what_methods_do(files: FileSystem) -> None:
     assert said.startswith("'aclose' is no tool of this file system. There are read_file,")
 
 
-def test_read_only_offers_and_allows_reading_only(files: FileSystem) -> None:
-    """Neither a call by name nor a call of the method changes anything, and the root is not made."""
-    files.write_file("n.txt", "text")
-    locked = FileSystem(files.root, read_only=True)
-
-    assert READING == [tool.name for tool in locked.tools()]
-    assert "text" == locked.read_file("n.txt")
-    said = refusal(asyncio.run, locked.call("write_file", {}, CONTEXT))
-    assert f"'write_file' is no tool of this file system. There are {', '.join(READING)}." == said
-    changes: list[tuple[Any, ...]] = [
-        (locked.write_file, "n.txt", "x"),
-        (locked.append_file, "n.txt", "x"),
-        (locked.edit_file, "n.txt", "t", "x"),
-        (locked.create_directory, "d"),
-        (locked.delete_file, "n.txt"),
-        (locked.delete_directory, "n.txt"),
-    ]
-    for change, *args in changes:
-        assert "cannot be changed: these files are for reading only. Leave them as they are." in refusal(change, *args)
-    missing = FileSystem(files.root / "none", read_only=True)
-    assert "cannot be opened as the root: No such file" in refusal(missing.list_directory)
-
-
 def test_the_plugin_offers_its_class() -> None:
     """The hook answers with the class, under the name users type."""
     assert FileSystem is cloudllm_tool_filesystem.cloudllm_register_tool_protocol()
     assert "filesystem" == FileSystem.name
-
-
-# -- settings --
-
-
-def test_settings_come_from_plain_data(tmp_path: Path) -> None:
-    """As from a table of a team file; endings are written with or without their dot."""
-    made = FileSystem.from_settings({"root": str(tmp_path), "read_only": True, "extensions": ["md", ".TXT"]})
-
-    assert FileSystem(tmp_path, read_only=True, extensions=(".md", ".txt")) == made
-
-
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        ({}, "found no 'root', expected 'root', which 'filesystem' needs."),
-        ({"root": "x", "read_onl": True}, "Did you mean 'read_only'?"),
-        ({"root": "x", "extensions": "md"}, "extensions: found 'md', expected a list or nothing."),
-        ({"root": "x", "extensions": []}, "extensions must be a list such as ['.md', '.txt'], not []."),
-        ({"root": "x", "extensions": [""]}, "'' is no extension; write one such as '.md'."),
-        ({"root": "x", "extensions": ["/."]}, "'/.' is no extension; write one such as '.md'."),
-        ({"root": "x", "max_bytes": 0}, "'max_bytes' must be >= 1: 0."),
-    ],
-)
-def test_wrong_settings_are_named(settings: dict[str, Any], sentence: str) -> None:
-    """Each with what was expected."""
-    with pytest.raises(SettingsError) as caught:
-        FileSystem.from_settings(settings)
-
-    assert sentence in str(caught.value)
-
-
-def test_a_root_is_made_on_first_use_and_stays_where_it_was_meant(tmp_path: Path, monkeypatch: Any) -> None:
-    """Parents included; a later change of the working directory does not move it."""
-    monkeypatch.chdir(tmp_path)
-    files = FileSystem("deep/er/root")
-    assert not (tmp_path / "deep").exists()
-    monkeypatch.chdir("/")
-    files.write_file("n.txt", "text")
-
-    assert "text" == (tmp_path / "deep/er/root/n.txt").read_text()
-
-
-def test_a_root_that_is_a_file_is_said(tmp_path: Path) -> None:
-    """The remedy is the user's, not the model's."""
-    (tmp_path / "n.txt").write_text("text")
-    said = refusal(FileSystem(tmp_path / "n.txt").list_directory)
-
-    assert "cannot be opened as the root: Not a directory. Only the user can set another root." in said
 
 
 # -- reading and writing --
@@ -432,59 +358,3 @@ def test_making_a_folder_twice_is_no_mistake(files: FileSystem) -> None:
     """It is idempotent, and so is writing."""
     assert files.create_directory("d/e") == files.create_directory("d/e") == "The directory 'd/e' exists."
     assert files.write_file("n", "é") == files.write_file("n", "é") == "Wrote 2 bytes to 'n'."
-
-
-# -- which files --
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["Makefile", ".env", ".bashrc", "n.sh", "n.md.sh", "md", "n.md ", "n.md.", "Makefile/.", "d/Makefile", "mmd"],
-)
-def test_files_of_another_kind_are_refused_by_every_tool(files: FileSystem, name: str) -> None:
-    """Names without an ending too, and for deleting, looking and asking too, whether they exist or not."""
-    files.write_file("Makefile", "all:")
-    files.write_file("d/Makefile", "all:")
-    picky = FileSystem(files.root, extensions=(".md",))
-    calls: list[tuple[Any, ...]] = [
-        (picky.read_file,),
-        (picky.write_file, "x"),
-        (picky.append_file, "x"),
-        (picky.edit_file, "a", "b"),
-        (picky.delete_file,),
-        (picky.file_info,),
-        (picky.file_exists,),
-    ]
-    for call, *more in calls:
-        said = refusal(call, name, *more)
-        assert f"{name!r} is not of a kind that may be used here. Names must end with: .md." == said
-    assert "all:" == files.read_file("Makefile")
-
-
-def test_files_of_an_allowed_kind_and_folders_are_used_as_ever(files: FileSystem) -> None:
-    """Whatever the case of the ending, and whatever a folder is called."""
-    picky = FileSystem(files.root, extensions=("md", ".tar.gz"))
-    picky.write_file("src/N.MD", "text")
-    picky.write_file("a.tar.gz", "text")
-    picky.create_directory("src/v1.2")
-
-    assert "text" == picky.read_file("src/N.MD") == picky.read_file("./src/N.MD/.")
-    assert picky.file_exists("src")
-    assert picky.file_info("src")["is_directory"]
-    picky.delete_file("src/N.MD")
-    picky.delete_directory("src")
-    assert ["a.tar.gz"] == [entry["path"] for entry in picky.list_directory(recursive=True)["entries"]]
-
-
-def test_files_of_another_kind_are_neither_listed_nor_searched_nor_deleted_with_their_folder(files: FileSystem) -> None:
-    """A folder that holds one stays whole."""
-    files.write_file("d/.env", "key=1")
-    files.write_file("d/n.md", "key=2")
-    picky = FileSystem(files.root, extensions=(".md",))
-
-    assert ["d", "d/n.md"] == [entry["path"] for entry in picky.list_directory(recursive=True)["entries"]]
-    assert ["d/n.md"] == [match["path"] for match in picky.search_files("key", contents=True)["matches"]]
-    assert [] == picky.search_files("env")["matches"]
-    said = refusal(picky.delete_directory, "d")
-    assert "'d' holds '.env', which may not be used here. Delete the other files one by one." == said
-    assert {".env", "n.md"} == {path.name for path in (files.root / "d").iterdir()}

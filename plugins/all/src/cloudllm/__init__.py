@@ -60,6 +60,9 @@ if TYPE_CHECKING:
         tool,
         validate_history,
     )
+    from cloudllm_journal_jsonl import (
+        Jsonl,
+    )
     from cloudllm_mode_parallel import (
         Parallel,
     )
@@ -108,6 +111,7 @@ __all__ = [
     "Image",
     "Journal",
     "JournalText",
+    "Jsonl",
     "Limits",
     "Line",
     "Message",
@@ -206,6 +210,9 @@ _HOMES = {
         "repair_history",
         "tool",
         "validate_history",
+    ],
+    "cloudllm_journal_jsonl": [
+        "Jsonl",
     ],
     "cloudllm_mode_parallel": [
         "Parallel",

@@ -19,7 +19,7 @@ class UsageError(SetupError):
     prog: str
     """The command whose help tells how it goes."""
 
-    says = "{problem} See: {prog} --help"
+    says = "{self.problem} See: {self.prog} --help"
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,12 +39,19 @@ class Parser(argparse.ArgumentParser):
             UsageError: they make no sense.
         """
         try:
-            arguments, unknown = self.parse_known_args(words)
+            arguments, unknown = self._parsed(words)
         except SystemExit:  # only help and version end it; `error` raises
             return None
-        if unknown:
+        if unknown := [word for word in unknown if word != "--"]:  # some versions of Python hand that back
             option = unknown[0].partition("=")[0]
             known = near_miss(option, list(self._option_string_actions)) if option.startswith("-") else ""
             what = "option" if option.startswith("-") else "argument"
             raise UsageError(f"There is no {what} {option!r} here. {known}".rstrip(), self.prog)
         return arguments
+
+    def _parsed(self, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+        greedy = {argparse.PARSER, argparse.REMAINDER} & {action.nargs for action in self._get_positional_actions()}
+        if greedy:
+            return self.parse_known_args(words)
+        # Options may stand between arguments, which the plain way does not understand of optional ones.
+        return self.parse_known_intermixed_args(words)

@@ -60,7 +60,7 @@ class Replay(Command):
 async def _replayed(orchestration: Orchestration, records: Sequence[Record], prompt: str | None) -> None:
     recorded = records[0].body.get("prompt")
     if prompt is not None and prompt != recorded:
-        raise DivergenceError(1, "run", 0, f"prompt = {recorded!r}", f"prompt = {prompt!r}")
+        raise DivergenceError(1, "run", 0, repr(recorded), repr(prompt), "prompt")
     await orchestration.replay(records)
 
 
@@ -69,7 +69,7 @@ def told(error: DivergenceError, width: int = 160) -> str:
     was, now = str(error.recorded), str(error.now)
     same = next((nth for nth, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), min(len(was), len(now)))
     short = DivergenceError(
-        error.number, error.lane, error.position, _around(was, same, width), _around(now, same, width)
+        error.number, error.lane, error.position, _around(was, same, width), _around(now, same, width), error.field
     )
     return str(short)
 

@@ -36,7 +36,7 @@ class TeamFileError(SetupError):
     """The file, and as far as known the line or the key."""
 
     problem: str
-    says = "{place}: {problem}"
+    says = "{self.place}: {self.problem}"
 
 
 @attrs.frozen

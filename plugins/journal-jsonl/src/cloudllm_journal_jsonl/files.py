@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 
 def lock(fd: int) -> bool | None:
@@ -18,7 +16,7 @@ def lock(fd: int) -> bool | None:
     Returns:
         Whether it was free; None where files cannot be locked (Windows, some network drives).
     """
-    if fcntl is None:
+    if sys.platform == "win32":
         return None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,7 +7,6 @@ moved to a file of its own beside the journal, never deleted, and only when nobo
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import stat
@@ -33,7 +32,7 @@ def read(target: str) -> JournalText:
         raise JournalError(f"{target}: the journal cannot be read ({problem.strerror}).") from problem
     finally:
         os.close(fd)
-    return JournalText(target, lines, torn)
+    return JournalText(source=target, lines=lines, torn=torn)
 
 
 def _open(target: str) -> tuple[int, bool]:
@@ -45,12 +44,8 @@ def _open(target: str) -> tuple[int, bool]:
             raise JournalError(f"{target}: this is a folder. Name the journal in it.")
         if not stat.S_ISREG(mode):
             raise JournalError(f"{target}: this is not a file. Name a journal.")
-        if mode & 0o222:
-            try:
-                return os.open(target, os.O_RDWR | binary), True
-            except OSError:  # not ours, or on a disk that is mounted read-only: reading may do
-                pass
-        return os.open(target, os.O_RDONLY | binary), False
+        writable = bool(mode & 0o222) and os.access(target, os.W_OK)  # an administrator may write anywhere; we do not
+        return os.open(target, (os.O_RDWR if writable else os.O_RDONLY) | binary), writable
     except FileNotFoundError as problem:
         raise JournalError(
             f"{target}: there is no such file. Journals are made by: cloudllm run --journal FILE"
@@ -108,16 +103,14 @@ def _set_aside(target: str, fd: int, tail: bytes, writable: bool, locked: bool |
 
 def _keep(target: str, tail: bytes) -> str:
     """Write *tail* to a new file beside *target*; it is on the disk when this returns the file's name."""
-    for number in itertools.count(1):
-        aside = f"{target}.torn" if number == 1 else f"{target}.torn-{number}"
-        try:
-            fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-        except FileExistsError:
-            continue
-        with open(fd, "wb") as file:
-            file.write(tail)
-            file.flush()
-            files.sync(fd)
-        files.sync_folder_of(aside)
-        return aside
-    raise AssertionError("itertools.count ended")
+    aside, number = f"{target}.torn", 1
+    while os.path.lexists(aside):
+        number += 1
+        aside = f"{target}.torn-{number}"
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    with open(fd, "wb") as file:
+        file.write(tail)
+        file.flush()
+        files.sync(fd)
+    files.sync_folder_of(aside)
+    return aside

@@ -26,7 +26,8 @@ SHIPPED = ("team.toml", "script.toml")
 BEFORE = """\
 Four agents build a small browser game from a list of ten tasks.
 The model side is scripted: what the agents say, and which tools they ask for, is read from a file.
-No network, no key. All else is real: kernel, mode (RALPH), tools, journal, and the files on disk.
+No network, no key; the tokens are counted by length. All else is real: the kernel, the mode (RALPH),
+the tools, and the files on disk.
 """
 
 AFTER = """
