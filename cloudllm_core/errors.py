@@ -372,7 +372,10 @@ class DivergenceError(JournalError):
     field: str = ""
     """Of the first record: which field differs."""
 
-    says = "The replay diverges at record {self.number} (lane {self.lane!r}, position {self.position}){self.at}: recorded {self.recorded}; now {self.now}."
+    says = (
+        "The replay diverges at record {self.number} (lane {self.lane!r}, position {self.position}){self.at}: "
+        "recorded {self.recorded}; now {self.now}."
+    )
 
     @property
     def at(self) -> str:

@@ -8,8 +8,8 @@ import blueprint
 
 FLOORS = [
     ["errors _messages _threads"],
-    ["_events _settings _history _limits _portal _installed", "events"],
-    ["_contracts _records", "_outlets"],
+    ["_events _settings _history _limits _portal _installed"],
+    ["_contracts _records", "_outlets events"],
     ["_hookspecs _catalogue _schema _strands", "_journal _broadcast"],
     ["_tool _session _tape _registry", "_effects _toolbox"],
     ["_run _branches", "_calls", "_turn"],

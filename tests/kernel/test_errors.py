@@ -106,7 +106,7 @@ SENTENCES: list[tuple[errors.CloudLLMError, str]] = [
     ),
     (
         errors.ForeignTaskError(),
-        "a verb of the hub was called from a task the hub did not start. "
+        "The hub was called from a task it did not start. "
         "Start branches with hub.ask_all or hub.each.",
     ),
     (errors.RunOverError(), "The run is over; its hub answers no more. Start another run."),

@@ -84,7 +84,7 @@ def test_a_table_becomes_the_object_its_class_describes() -> None:
         ({"tasks": {}}, "tasks: found {}, expected a list."),
         ({"tasks": ["html"]}, "tasks[0]: found 'html', expected a table for Task."),
         ({"tasks": [], "colour": "bleu"}, "colour: found 'bleu', expected one of 'red', 'blue'. Did you mean 'blue'?"),
-        ({"tasks": [], "rounds": 0}, ("plan: found {'tasks': [], 'rounds': 0}, expected valid settings for 'plan'. "
+        ({"tasks": [], "rounds": 0}, ("plan: found tasks, rounds, expected valid settings for 'plan'. "
          "'rounds' must be >= 1: 0.")),
     ],
 )  # fmt: skip

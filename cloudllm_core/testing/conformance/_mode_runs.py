@@ -109,10 +109,15 @@ def told(messages: Sequence[Message]) -> str:
 
 
 def said_before_the_last_turn_of(agent: str, run: Simulation) -> list[tuple[str, str, bool]]:
-    """Everything said: by whom, what, and whether it was said before *agent* began its last turn."""
-    begun = [r.number for r in run.records if isinstance(r.event, e.SendStarted) and r.event.agent == agent]
-    answers = [record.number for record in run.records if isinstance(record.event, e.AgentResponded)]
-    return [
-        (reply.agent, reply.text, bool(begun) and number < begun[-1])
-        for number, reply in zip(answers, run.result.messages, strict=True)
-    ]
+    """Everything said: by whom, what, and whether it was said before *agent* began its last turn (that it finished)."""
+    begun = last = 0
+    answers = []
+    for record in run.records:
+        match record.event:
+            case e.SendStarted(agent=name) if name == agent:
+                begun = record.number
+            case e.AgentResponded(agent=name):
+                answers.append(record.number)
+                last = begun if name == agent else last
+    said = zip(answers, run.result.messages, strict=True)
+    return [(reply.agent, reply.text, number < last) for number, reply in said]

@@ -56,26 +56,19 @@ def test_no_sink_is_opened(cloudllm, file):
         (
             'prompt = "Begin."',
             'prompt = "Stop."',
-            (
-                "The replay diverges at record 1 (lane 'run', position 0): recorded prompt = 'Begin.'; "
-                "now prompt = 'Stop.'."
-            ),
+            ("The replay diverges at record 1 (lane 'run', position 0) in prompt: recorded 'Begin.'; now 'Stop.'."),
         ),
         (
             'mode = "once"',
             'mode = { name = "once", loudly = true }',
-            (
-                "The replay diverges at record 1 (lane 'run', position 0): recorded settings.loudly = False; "
-                "now settings.loudly = True."
-            ),
+            ("The replay diverges at record 1 (lane 'run', position 0) in settings.loudly: recorded False; now True."),
         ),
         (
             'name = "ada"',
             'name = "ada"\ninstructions = "Whisper."',
             (
-                "The replay diverges at record 1 (lane 'run', position 0): recorded "
-                "agents[0].instructions = 'You are ada.'; "
-                "now agents[0].instructions = 'You are ada.\\n\\nWhisper.'."
+                "The replay diverges at record 1 (lane 'run', position 0) in agents[0].instructions: "
+                "recorded 'You are ada.'; now 'You are ada.\\n\\nWhisper.'."
             ),
         ),
     ],

@@ -386,7 +386,7 @@ def test_a_torn_line_is_moved_aside_at_whatever_byte_it_ends(tmp_path: Path) -> 
 
         text = Jsonl.read(str(path))
 
-        said = f"{path}: the last line is not whole ({length} bytes). It was moved to {path}.torn."
+        said = f"The last line is not whole ({length} bytes). It was moved to {path}.torn."
         assert JournalText(source=str(path), lines=(line(1).rstrip(), line(2).rstrip()), torn=said) == text
         assert last[:length] == Path(f"{path}.torn").read_bytes()
         assert line(1) + line(2) == path.read_bytes()
@@ -425,7 +425,7 @@ def test_what_was_set_aside_before_is_never_written_over(tmp_path: Path) -> None
 
     text = Jsonl.read(str(path))
 
-    assert f"{path}: the last line is not whole (3 bytes). It was moved to {path}.torn-3." == text.torn
+    assert f"The last line is not whole (3 bytes). It was moved to {path}.torn-3." == text.torn
     assert b"older" == (tmp_path / "run.jsonl.torn").read_bytes()
     assert not (tmp_path / "nowhere").exists()
     assert b"[2," == (tmp_path / "run.jsonl.torn-3").read_bytes()
@@ -439,7 +439,7 @@ def test_a_read_only_journal_is_left_alone(tmp_path: Path) -> None:
 
     text = Jsonl.read(str(path))
 
-    said = f"{path}: the last line is not whole (3 bytes). It was left alone, because the file is read-only."
+    said = "The last line is not whole (3 bytes). It was left alone, because the file is read-only."
     assert JournalText(source=str(path), lines=(line(1).rstrip(),), torn=said) == text
     assert ["run.jsonl"] == [entry.name for entry in tmp_path.iterdir()]
     assert line(1) + b"[2," == path.read_bytes()
@@ -458,7 +458,7 @@ def test_where_files_cannot_be_locked_a_torn_line_is_left_alone(
     text = Jsonl.read(str(path))
 
     said = (
-        f"{path}: the last line is not whole (3 bytes). "
+        "The last line is not whole (3 bytes). "
         "It was left alone, because files cannot be locked here and somebody may be writing."
     )
     assert JournalText(source=str(path), lines=tuple(lines), torn=said) == text
@@ -477,7 +477,7 @@ def test_a_torn_line_that_cannot_be_moved_stays_where_it_is(tmp_path: Path, monk
 
     text = Jsonl.read(str(path))
 
-    said = f"{path}: the last line is not whole (3 bytes). It could not be moved away (No space left on device)."
+    said = "The last line is not whole (3 bytes). It could not be moved away (No space left on device)."
     assert said == text.torn
     assert line(1) + b"[2," == path.read_bytes()
 
@@ -572,7 +572,7 @@ def test_a_line_that_another_process_is_writing_is_left_alone(tmp_path: Path) ->
     assert f"{path}: there is no whole record yet; another process has the journal open. Try again later." == str(
         nothing_yet.value
     )
-    said = f"{path}: the last line is not whole (3 bytes). It was "
+    said = "The last line is not whole (3 bytes). It was "
     assert (b"[1]",) == during.lines == after.lines
     assert said + "left alone, because another process has the journal open." == during.torn
     assert said + f"moved to {path}.torn." == after.torn

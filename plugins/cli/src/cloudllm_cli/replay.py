@@ -7,7 +7,9 @@ import contextlib
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
+
+import attrs
 
 from cloudllm_core import Command, Orchestration, PastEnds, Record, hookimpl, load_records
 from cloudllm_core.errors import DivergenceError, SetupError
@@ -68,13 +70,10 @@ def told(error: DivergenceError, width: int = 160) -> str:
     """*error* with no more of what was recorded, and of what is now, than the part where they part."""
     was, now = str(error.recorded), str(error.now)
     same = next((nth for nth, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), min(len(was), len(now)))
-    short = DivergenceError(
-        error.number, error.lane, error.position, _around(was, same, width), _around(now, same, width), error.field
-    )
-    return str(short)
+    return str(attrs.evolve(error, recorded=_around(was, same, width), now=_around(now, same, width)))
 
 
-def _around(text: Any, place: int, width: int) -> str:
+def _around(text: str, place: int, width: int) -> str:
     begin = max(0, place - width // 2) if len(text) > width else 0
     end = begin + width
     return f"{'…' if begin else ''}{text[begin:end]}{'…' if end < len(text) else ''}"

@@ -85,7 +85,7 @@ def _nothing(target: str, tail: bytes, locked: bool | None) -> str:
 
 def _set_aside(target: str, fd: int, tail: bytes, writable: bool, locked: bool | None) -> str:
     """Move *tail*, with which the open file ends, to a file of its own, and say so."""
-    said = f"{target}: the last line is not whole ({len(tail)} bytes). It "
+    said = f"The last line is not whole ({len(tail)} bytes). It "
     if locked is False:
         return said + "was left alone, because another process has the journal open."
     if locked is None:
