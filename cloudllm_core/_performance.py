@@ -89,7 +89,7 @@ class Performance:
                 return await mode.run(hub, self.prompt)
         except TimeoutError:
             if timer.fired:
-                raise LimitReachedError("seconds", seconds) from None
+                raise LimitReachedError("seconds", float(seconds)) from None
             raise
 
     @property

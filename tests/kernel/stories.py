@@ -11,8 +11,21 @@ from typing import Any, ClassVar, TypeVar
 
 import attrs
 
-from cloudllm_core import Hub, Mode, Orchestration, Outcome, Provider, Record, Reply, RunResult, validate_history
-from cloudllm_core.testing import Show, VirtualLoop, rehearse, run_virtually
+from cloudllm_core import (
+    Completion,
+    Hub,
+    Message,
+    Mode,
+    Orchestration,
+    Outcome,
+    Record,
+    Reply,
+    Request,
+    RunResult,
+    Usage,
+    validate_history,
+)
+from cloudllm_core.testing import ScriptedProvider, Show, VirtualLoop, rehearse, run_virtually
 
 T = TypeVar("T")
 Tell = Callable[[Hub], Awaitable[Any]]
@@ -111,24 +124,22 @@ def results_of(show: Show, agent: str = "ada", call: int = 1) -> list[tuple[str,
     return [(result.content, result.is_error) for result in message.tool_results]
 
 
-class Waiting(Provider):
-    """A model that answers when it is told to, or after some seconds."""
+class Waiting(ScriptedProvider):
+    """A model that answers when it is told to, or after some seconds; each answer costs 5 tokens."""
 
     name: ClassVar[str] = "waiting"
 
     def __init__(self, text: str = "Done.", seconds: float | None = None) -> None:
-        self.text, self.seconds = text, seconds
+        super().__init__(Completion(Message.assistant(text), usage=Usage(input=3, output=2)), repeat=True)
+        self.seconds = seconds
         self.asked = asyncio.Event()
         self.go = asyncio.Event()
-        self.requests: list[Any] = []
 
-    async def complete(self, request: Any) -> Any:
-        from cloudllm_core import Completion, Message, Usage
-
-        self.requests.append(request)
+    async def complete(self, request: Request) -> Completion:
+        completion = await super().complete(request)
         self.asked.set()
         await (self.go.wait() if self.seconds is None else asyncio.sleep(self.seconds))
-        return Completion(Message.assistant(self.text), usage=Usage(input=3, output=2))
+        return completion
 
 
 @contextmanager

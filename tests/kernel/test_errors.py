@@ -123,6 +123,10 @@ SENTENCES: list[tuple[errors.CloudLLMError, str]] = [
         "The replay diverges at record 7 (lane 'ada', position 2): recorded a; now b.",
     ),
     (
+        errors.DivergenceError(1, "run", 0, "'a'", "'b'", "prompt"),
+        "The replay diverges at record 1 (lane 'run', position 0) in prompt: recorded 'a'; now 'b'.",
+    ),
+    (
         errors.TamperedError("run.jsonl", 7, "does not match its hash"),
         "run.jsonl: record 7 does not match its hash. The journal was changed after it was written.",
     ),

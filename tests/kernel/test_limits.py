@@ -112,7 +112,6 @@ def test_seconds() -> None:
     show = tell_virtually(InTurn(9), {"ada": Waiting("A", 4)}, limits=Limits(seconds=10))
 
     assert 2 == len(show.speakers)
-    assert 10 == show.records[-1].at - show.records[0].at or show.records[-1].at > 0
     assert ["Begin.", "A", "Go on.", "A"] == [text for _, text in session_of(show)]
     check_ended(show, "seconds", 10)
 

@@ -20,7 +20,12 @@ TASKS = (
 class TestRalph(ModeContract):
     """Four tasks in three iterations, by agents who get nowhere."""
 
-    words = (*(task.id for task in TASKS), "[TASK_COMPLETE:plan]", "\n[TASK_COMPLETE: page ]\n", "[TASK_COMPLETE:sound]")
+    words = (
+        *(task.id for task in TASKS),
+        "[TASK_COMPLETE:plan]",
+        "\n[TASK_COMPLETE: page ]\n",
+        "[TASK_COMPLETE:sound]",
+    )
 
     @pytest.fixture
     def mode(self) -> Mode:

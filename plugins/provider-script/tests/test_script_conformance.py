@@ -12,7 +12,9 @@ from cloudllm_core import Provider, Request
 from cloudllm_core.testing.conformance import ProviderContract
 from cloudllm_provider_script import Script
 
-ROLES = "\n".join(f'[[{number}]]\nsay = "This is number {number},  said\\nslowly."\npause = 0.001' for number in range(1, 6))
+ROLES = "\n".join(
+    f'[[{number}]]\nsay = "This is number {number},  said\\nslowly."\npause = 0.001' for number in range(1, 6)
+)
 
 
 class TestScript(ProviderContract):

@@ -66,7 +66,7 @@ def _split(data: bytes) -> tuple[tuple[bytes, ...], bytes]:
 
 def _is_json(line: bytes) -> bool:
     try:
-        json.loads(line)
+        json.loads(line.decode())  # of bytes, it would take UTF-16 as well
     except (ValueError, RecursionError):
         return False
     return True

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import attrs
 
 from cloudllm_core import Hub, Mode, Outcome, Reply, hookimpl
+from cloudllm_core.errors import SetupError
 
 __all__ = ["Parallel"]
 
@@ -59,10 +60,14 @@ class Parallel(Mode):
         return replies
 
     def enough(self, agents: int) -> int:
-        """How many replies *require* asks of *agents* agents."""
+        """How many replies *require* asks of *agents* agents. Raises: SetupError: more than there are agents."""
         if self.require == "any":
             return 1
-        return agents if self.require == "all" else int(self.require)
+        if self.require == "all":
+            return agents
+        if int(self.require) > agents:
+            raise SetupError(f"Parallel(require={self.require}) can never be met by {agents} agents. Ask for fewer.")
+        return int(self.require)
 
 
 @hookimpl

@@ -17,8 +17,11 @@ import attrs
 
 from cloudllm_core import Event, Hub, Mode, Outcome, Tool, tool
 
-MARKER = re.compile(r"^\s*\[TASK_COMPLETE:\s*([^\]]+?)\s*\]\s*$")
-FENCE = re.compile(r"^\s*(```|~~~)")
+MARKER = re.compile(r" {0,3}\[TASK_COMPLETE:([^\]]*)\]\s*")
+"""A line that says a task is done; with four spaces before it, it is code."""
+
+FENCE = re.compile(r"\s*(`{3,}(?!.*`)|~{3,})(.*)")
+"""A line that begins or ends a block of code."""
 
 
 @attrs.frozen
@@ -54,11 +57,18 @@ class RalphTaskCompleted(Event):
 
 
 def _as_checklist(tasks: Iterable[RalphTask]) -> tuple[RalphTask, ...]:
-    return tuple(tasks)
+    checklist = tuple(tasks)
+    for task in checklist:
+        if not isinstance(task, RalphTask):
+            raise TypeError(f"Ralph takes tasks such as RalphTask('id', 'title'), and not {task!r}.")
+    return checklist
 
 
 def _is_a_checklist(_: object, __: object, tasks: Sequence[RalphTask]) -> None:
     ids = [task.id for task in tasks]
+    for id in ids:
+        if not id or id != id.strip() or "]" in id or not id.isprintable():
+            raise ValueError(f"The id {id!r} cannot stand in a marker: give one without ']' and spaces around it.")
     if repeated := sorted({id for id in ids if ids.count(id) > 1}):
         raise ValueError(f"Ralph cannot tell tasks apart: the id {repeated[0]!r} is used more than once.")
     done: set[str] = set()
@@ -189,11 +199,13 @@ class Ralph(Mode):
 def ids_in(text: str) -> list[str]:
     """The ids that markers in *text* name, in order, each once; code blocks and quotes do not count."""
     ids: dict[str, None] = {}
-    fence: str | None = None
+    fence = ""
     for line in text.splitlines():
-        mark = FENCE.match(line)
-        if mark:
-            fence = None if fence == mark[1] else fence or mark[1]
-        elif fence is None and (found := MARKER.match(line)):
-            ids[found[1]] = None
+        mark = FENCE.fullmatch(line)
+        if mark and not fence:
+            fence = mark[1]
+        elif mark:
+            fence = "" if mark[1].startswith(fence) and not mark[2].strip() else fence
+        elif not fence and (found := MARKER.fullmatch(line)):
+            ids[found[1].strip()] = None
     return list(ids)

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import attrs
 
 from cloudllm_core import Completion, Message, Provider, Request, ToolCall, Usage
-from cloudllm_core.errors import BadRequest, Overloaded, near_miss
+from cloudllm_core.errors import BadRequest, Overloaded, SettingsError, near_miss
 
 from .script import Line, read_script
 
@@ -61,7 +61,10 @@ class Script(Provider):
     def _line(self, role: str) -> tuple[Line, int]:
         """The next line of *role*, and its number."""
         if self._lines is None:
-            self._lines = read_script(self.path)
+            try:
+                self._lines = read_script(self.path)
+            except SettingsError as problem:
+                raise BadRequest(f"the script cannot be played: {str(problem).rstrip('.')}", self.name) from problem
         lines = self._lines.get(role)
         if not lines:
             roles = tuple(self._lines)

@@ -16,6 +16,7 @@ Scripts: what each role says and which tools it calls, line by line, as a TOML f
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,7 +61,7 @@ def read_script(path: Path) -> dict[str, tuple[Line, ...]]:
         tables = tomllib.loads(path.read_text("utf-8"))
     except OSError as problem:
         raise SettingsError(str(path), f"no readable file ({problem.strerror})", "a script") from problem
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise SettingsError(str(path), f"no TOML ({problem})", "a script") from problem
     script = {}
     for role, lines in tables.items():
@@ -80,11 +81,16 @@ def _line(table: Any, where: str) -> Line:
                 f"{where}.{key}", f"the unknown key {key!r}", f"one of {', '.join(KEYS)}", near_miss(key, KEYS)
             )
     say, fail, pause = table.get("say", ""), table.get("fail"), table.get("pause", 0.0)
-    for key, value, kind, expected in (("say", say, str, "text"), ("pause", pause, (int, float), "seconds")):
-        if not isinstance(value, kind):
-            raise SettingsError(f"{where}.{key}", repr(value), expected)
+    if not isinstance(say, str):
+        raise SettingsError(f"{where}.say", repr(say), "text")
+    if isinstance(pause, bool) or not isinstance(pause, (int, float)) or not 0 <= pause < math.inf:
+        raise SettingsError(f"{where}.pause", repr(pause), "a number of seconds, 0 or more")
     if fail is not None and not isinstance(fail, str):
         raise SettingsError(f"{where}.fail", repr(fail), "a message")
+    if fail is not None and ("say" in table or "call" in table):
+        raise SettingsError(where, "fail beside say or call", "either: a call that fails brings no answer")
+    if table.keys() <= {"pause"}:
+        raise SettingsError(where, "nothing to do", "say, call or fail")
     calls = table.get("call", [])
     calls = [calls] if isinstance(calls, dict) else calls
     if not isinstance(calls, list):
