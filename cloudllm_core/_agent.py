@@ -41,7 +41,7 @@ def _check_name(_: object, __: object, name: str) -> None:
     wrong = sorted({char for char in name if char in FORBIDDEN or not char.isprintable()})
     if not name.strip() or name == "run" or wrong:
         found = f"{name!r} with {wrong[0]!r} in it" if wrong else repr(name)
-        raise SettingsError("Agent.name", found, "a name without / : \" \\ and control characters, other than 'run'")
+        raise SettingsError("name", found, "a name without / : \" \\ and control characters, other than 'run'")
 
 
 @attrs.define(eq=False, init=False)
@@ -308,7 +308,16 @@ class Agent:
 def _named(registry: Registry, tools: Iterable[Any]) -> list[Any]:
     if isinstance(tools, str):
         raise SetupError(f"tools={tools!r} is one word; give a list of tools, such as tools=[{tools!r}].")
-    return [registry.build("tool_protocol", t) if isinstance(t, (str, Mapping)) else t for t in tools]
+    named = []
+    for nth, tool in enumerate(tools):
+        if isinstance(tool, (str, Mapping)):
+            named.append(registry.build("tool_protocol", tool, f"tools[{nth}]"))
+        elif isinstance(tool, ToolProtocol) or callable(tool):
+            named.append(tool)
+        else:
+            expected = "a function decorated with @tool, a ToolProtocol, or the name of one"
+            raise SettingsError(f"tools[{nth}]", repr(tool), expected)
+    return named
 
 
 def _reply_of(result: RunResult) -> Reply:

@@ -166,7 +166,7 @@ def load_records(lines: tuple[bytes, ...], source: str) -> list[Record]:
 
 def _parse(line: bytes, index: int, source: str) -> Record:
     try:
-        number, at, lane, position, kind, body, previous, hash = row = json.loads(line)
+        number, at, lane, position, kind, body, previous, hash = row = json.loads(line.decode())
     except ValueError as problem:
         raise JournalError(f"{source}: line {index} is not a record of a journal.") from problem
     if not isinstance(body, dict) or list(map(type, row)) != [int, type(at), str, int, str, dict, str, str]:

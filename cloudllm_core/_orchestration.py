@@ -4,6 +4,7 @@ Orchestrations: agents, a mode, sinks and limits; what a user builds and runs.
 
 from __future__ import annotations
 
+import inspect
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
@@ -46,7 +47,7 @@ class Orchestration:
     approver: Approve | None
     registry: Registry
     _agents: dict[str, Agent]
-    _outlets: list[Outlet]
+    _outlets: tuple[Outlet, ...]
 
     def __init__(
         self,
@@ -86,7 +87,8 @@ class Orchestration:
         self._agents = {}
         for agent in agents:
             self.add_agent(agent)
-        self._outlets = [Outlet(self.registry.build("event_sink", sink)) for sink in sinks]
+        build = self.registry.build
+        self._outlets = Outlet.of(build("event_sink", sink, f"sinks[{nth}]") for nth, sink in enumerate(sinks))
 
     @classmethod
     def from_settings(
@@ -117,7 +119,13 @@ class Orchestration:
         own: dict[str, Any] = {
             key: rest.pop(key) for key in ("name", "system_context", "limits", "on_failure") if key in rest
         }
-        own["sinks"] = [*rest.pop("sinks", ()), *sinks]
+        for key in ("name", "system_context"):
+            if not isinstance(own.get(key, ""), str):
+                raise SettingsError(key, repr(own[key]), "text")
+        listed = rest.pop("sinks", [])
+        if not isinstance(listed, list):
+            raise SettingsError("sinks", repr(listed), "a list of sinks")
+        own["sinks"] = [*listed, *sinks]
         if rest:
             key = next(iter(rest))
             known = ["mode", "name", "system_context", "sinks", "limits", "on_failure", "agents", *mode[1]]
@@ -265,8 +273,10 @@ def _mode_settings(registry: Registry, rest: dict[str, Any]) -> tuple[Any, tuple
 
 
 def _agent(registry: Registry, table: Mapping[str, Any], where: str) -> Agent:
-    if "limits" in table:
-        raise SettingsError(f"{where}.limits", "limits of one agent", "limits at the top level, for the whole run")
+    known = [key for key in inspect.signature(Agent).parameters if key not in ("limits", "registry")]
+    if wrong := next((key for key in table if key not in known), None):
+        expected = "limits at the top level, for the whole run" if wrong == "limits" else f"one of {', '.join(known)}"
+        raise SettingsError(f"{where}.{wrong}", f"the unknown key {wrong!r}", expected, near_miss(wrong, known))
     try:
         return from_settings(Agent, {**table, "registry": registry}, where)
     except SettingsError as problem:

@@ -86,11 +86,13 @@ class Performance:
         timer = run.spine.timeout(seconds)
         try:
             async with timer:
-                return await mode.run(hub, self.prompt)
+                outcome = await mode.run(hub, self.prompt)
         except TimeoutError:
-            if timer.fired:
-                raise LimitReachedError("seconds", float(seconds)) from None
-            raise
+            if not timer.fired:
+                raise
+        if timer.fired:  # also when the mode kept the cancellation to itself
+            raise LimitReachedError("seconds", float(seconds))
+        return outcome
 
     @property
     def usage(self) -> Usage:

@@ -35,7 +35,6 @@ class Portal:
             return future.result()
         except KeyboardInterrupt:
             closed = threading.Event()
-            future.add_done_callback(lambda _: closed.set())
             future.cancel()
             self._loop.call_soon_threadsafe(self._settled, closed)
             closed.wait()

@@ -80,7 +80,7 @@ class UnknownNameError(PluginError):
         install = f"Install it with: pip install {self.distribution}" if self.distribution else ""
         listing = "See what is installed with: cloudllm plugins list"
         remedy = near_miss(self.name, self.installed) or install or listing
-        return f"No {self.kind} is called {self.name!r} (installed: {known}). {remedy}"
+        return f"No {self.kind.replace('_', ' ')} is called {self.name!r} (installed: {known}). {remedy}"
 
 
 @attrs.define(eq=False)

@@ -75,7 +75,7 @@ def test_the_system_prompt_reaches_the_model() -> None:
 @pytest.mark.parametrize("name", ["", "  ", "run", "a/b", "a:b", 'a"b', "a\\b", "a\nb", "a\x00b"])
 def test_a_name_that_would_confuse_lanes_or_transcripts_is_refused(name: str) -> None:
     """The error shows the name and what a name may be."""
-    with pytest.raises(SettingsError, match=r"Agent\.name: found .*, expected a name without"):
+    with pytest.raises(SettingsError, match=r"name: found .*, expected a name without"):
         agent(name=name)
 
 

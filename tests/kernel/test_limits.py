@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -133,6 +134,18 @@ def test_a_timeout_of_the_modes_own_is_not_the_limit() -> None:
     show = tell_virtually(story, limits=Limits(seconds=10))
 
     assert ("failed", "it took longer than 1 s") == (show.result.stop_reason, str(show.result.error))
+
+
+def test_a_mode_that_keeps_the_deadline_to_itself_is_stopped_by_the_limit_all_the_same() -> None:
+    """Swallowing the cancellation does not make such a run complete."""
+
+    async def story(hub: Hub) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await hub.sleep(60)
+
+    show = tell_virtually(story, limits=Limits(seconds=10))
+
+    check_ended(show, "seconds", 10)
 
 
 def test_a_limit_for_one_run_stands_for_the_orchestrations() -> None:

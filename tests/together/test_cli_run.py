@@ -83,13 +83,13 @@ def model(text):
         (
             f'mode = "round-robin"\n{ADA}tools = ["filesytem"]\n',
             (
-                "agents[0].tools[0]: No tool_protocol is called 'filesytem' (installed: filesystem). "
+                "agents[0].tools[0]: No tool protocol is called 'filesytem' (installed: filesystem). "
                 "Did you mean 'filesystem'?"
             ),
         ),
         (
             f'mode = "round-robin"\nsinks = ["consol"]\n{ADA}',
-            "sinks[0]: No event_sink is called 'consol' (installed: console). Did you mean 'console'?",
+            "sinks[0]: No event sink is called 'consol' (installed: console). Did you mean 'console'?",
         ),
         (
             f'mode = "round-robin"\n{ADA}{ADA}',

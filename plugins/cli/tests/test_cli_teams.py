@@ -51,7 +51,7 @@ WORKS = f'{ADA}model = "parrot:ada"\n'
         ),
         (
             f'mode = "once"\nsinks = ["leak", "consol"]\n{WORKS}',
-            "sinks[1]: No event_sink is called 'consol' (installed: console, leak). Did you mean 'console'?",
+            "sinks[1]: No event sink is called 'consol' (installed: console, leak). Did you mean 'console'?",
         ),
         (f'mode = "once"\n{ADA}', "agents[0]: found no 'model', expected 'model', which 'Agent' needs."),
         (
@@ -69,14 +69,14 @@ WORKS = f'{ADA}model = "parrot:ada"\n'
         (
             f'mode = "once"\n{WORKS}tools = ["filesytem"]\n',
             (
-                "agents[0].tools[0]: No tool_protocol is called 'filesytem' (installed: none). "
+                "agents[0].tools[0]: No tool protocol is called 'filesytem' (installed: none). "
                 "See what is installed with: cloudllm plugins list"
             ),
         ),
         (
             f'mode = "once"\n{WORKS}strategy = "trim"\n',
             (
-                "agents[0].strategy: No context_strategy is called 'trim' (installed: none). "
+                "agents[0].strategy: No context strategy is called 'trim' (installed: none). "
                 "Install it with: pip install cloudllm-context-trim"
             ),
         ),
