@@ -17,6 +17,7 @@ from ._events import (
     Event,
     Forked,
     ForkedWithContext,
+    HistoryRepaired,
     LLMContentDelta,
     MessageReceived,
     ProtocolAdded,
@@ -228,7 +229,10 @@ class Agent:
 
     def restore(self, messages: Iterable[Message]) -> list[str]:
         """Make *messages* the session; returns what had to be repaired. Raises: BusyAgentError."""
-        return self._free_session().load(messages)
+        repairs = self._free_session().load(messages)
+        if repairs:
+            self.waiting.append(HistoryRepaired(agent=self.name, repairs=tuple(repairs)))
+        return repairs
 
     def _free_session(self) -> Session:
         if self.session.holder is not None:

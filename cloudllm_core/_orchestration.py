@@ -20,7 +20,7 @@ from ._messages import Json, Message
 from ._outlets import EventSink, Journal
 from ._performance import Performance
 from ._portal import portal
-from ._records import Record
+from ._records import Record, read_event
 from ._registry import Registry, default_registry
 from ._run import OPEN_AIR, Conditions, Run, RunResult
 from ._session import Session
@@ -220,6 +220,8 @@ class Orchestration:
         if past := conditions.past:
             for agent, session in zip(agents, sessions, strict=True):
                 session.load(map(Message.from_json, past[0].body["sessions"].get(agent.name, ())))
+                # what happened to the agents before the run is the recorded run's, too
+                agent.waiting = [read_event(event) for event in past[0].body["waiting"].get(agent.name, ())]
         pairs = zip(agents, sessions, strict=True)
         members = {agent.name: agent.member(session, self.system_context, self.approver) for agent, session in pairs}
         seed = seed or secrets.token_hex(8)
@@ -233,6 +235,7 @@ class Orchestration:
             "on_failure": self.on_failure,
             "seed": seed,
             "sessions": {m.name: [message.to_json() for message in m.session.messages] for m in members.values()},
+            "waiting": {m.name: [event.to_json() for event in m.waiting] for m in members.values() if m.waiting},
         }
         performance = Performance(
             self.name, self.mode, dict(self._agents), members, seed, prompt, free, self.on_failure == "stop"

@@ -68,8 +68,7 @@ def _view(record: Record) -> Event:
     body = record.body
     match record.kind:
         case "note":
-            name = body.pop("event")
-            return _read_event(name, body)
+            return read_event(body)
         case "input":
             return _input(body)
         case "did":
@@ -86,8 +85,9 @@ def _subclasses(base: type[Event]) -> Iterator[type[Event]]:
         yield from _subclasses(cls)
 
 
-def _read_event(name: str, fields: dict[str, Json]) -> Event:
-    """The event called *name*; slotted twins left behind by attrs come first in the list, so the last one wins."""
+def read_event(body: dict[str, Json]) -> Event:
+    """The event that `Event.to_json` wrote. Slotted twins left behind by attrs come first: the last one wins."""
+    name, fields = body["event"], {key: value for key, value in body.items() if key != "event"}
     found = [cls for cls in _subclasses(Event) if cls.__name__ == name]
     try:
         return found[-1](**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})

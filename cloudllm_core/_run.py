@@ -293,7 +293,7 @@ def _check_start(recorded: Any, now: Any) -> None:
         raise DivergenceError(1, "run", 0, repr(was), repr(is_now), field)
 
 
-FREE = ("what", "run_id", "sessions", "seed")
+FREE = ("what", "run_id", "sessions", "waiting", "seed")
 """Fields of the first record that a replay takes from the journal."""
 
 

@@ -27,7 +27,15 @@ from ._run import Run
 from ._session import Turn
 from ._strands import EffectFailed, Halt, Pending
 from ._toolbox import Toolbox
-from .errors import AgentFailedError, BadResponse, CloudLLMError, ContextOverflowError, LimitReachedError, ModeError
+from .errors import (
+    AgentFailedError,
+    BadResponse,
+    CloudLLMError,
+    ContentFiltered,
+    ContextOverflowError,
+    LimitReachedError,
+    ModeError,
+)
 
 
 @attrs.define(eq=False)
@@ -60,6 +68,10 @@ class TakenTurn:
         while True:
             completion = await self.think(choice)
             message = completion.message
+            if completion.stop in ("refusal", "content_filtered") and not (message.text or message.tool_calls):
+                raise ContentFiltered(
+                    f"there is no answer ({completion.stop})", self.member.provider.name, self.member.model
+                )
             if choice == "none" and message.tool_calls:  # it was told not to; nobody will answer these
                 parts = tuple(part for part in message.parts if not isinstance(part, ToolCall))
                 message = attrs.evolve(message, parts=parts or (Text("(no answer)"),))
