@@ -191,6 +191,10 @@ class RunHub:
             result = await in_thread(fn, *args)
             return await result if asyncio.iscoroutine(result) else result
 
+        if effect not in ("read", "idempotent", "write"):
+            raise SetupError(
+                f"hub.do({name!r}, effect={effect!r}): what it repeats is 'read', 'idempotent' or 'write'."
+            )
         spine = self.run.spine
         try:
             return await spine.wait(spine.request("do", effect, {"name": name, "args": list(args)}, perform))

@@ -69,9 +69,8 @@ class TakenTurn:
             completion = await self.think(choice)
             message = completion.message
             if completion.stop in ("refusal", "content_filtered") and not (message.text or message.tool_calls):
-                raise ContentFiltered(
-                    f"there is no answer ({completion.stop})", self.member.provider.name, self.member.model
-                )
+                member = self.member
+                raise ContentFiltered(f"there is no answer ({completion.stop})", member.provider.name, member.model)
             if choice == "none" and message.tool_calls:  # it was told not to; nobody will answer these
                 parts = tuple(part for part in message.parts if not isinstance(part, ToolCall))
                 message = attrs.evolve(message, parts=parts or (Text("(no answer)"),))
