@@ -10,7 +10,6 @@ from typing import Any
 
 import attrs
 
-from ._broadcast import Broadcast
 from ._calls import Approve, Member
 from ._contracts import ContextStrategy, Provider, ToolProtocol
 from ._events import (
@@ -198,15 +197,16 @@ class Agent:
                 messages=replies,
                 usage=member.usage,
                 usage_by_agent={self.name: member.usage},
-                error=main.error if main else None,
+                error=run.spine.failure or (main.error if main else None),
             )
 
         try:
-            run = Run.begin(start, story, summary, broadcast=Broadcast(()), limits=self.limits)
+            run = Run.begin(start, story, summary, limits=self.limits)
         except BaseException:
             session.holder = None
             raise
         run.spine.on_input = member.take_tools
+        self.waiting.clear()
         self.parts.append((run, member))
         return run
 
@@ -292,7 +292,6 @@ class Agent:
 
     def member(self, session: Session, system_context: str = "", approver: Approve | None = None) -> Member:
         """The agent's part in a run that works on *session*."""
-        waiting, self.waiting = self.waiting, []
         return Member(
             name=self.name,
             model=self.model,
@@ -305,7 +304,7 @@ class Agent:
             options=dict(self.options),
             max_tool_calls=self.max_tool_calls,
             approver=approver,
-            waiting=waiting,
+            waiting=list(self.waiting),
         )
 
 

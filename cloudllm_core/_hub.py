@@ -193,7 +193,7 @@ class RunHub:
 
         if effect not in ("read", "idempotent", "write"):
             raise SetupError(
-                f"hub.do({name!r}, effect={effect!r}): what it repeats is 'read', 'idempotent' or 'write'."
+                f"hub.do({name!r}, effect={effect!r}): it may be 'read', 'idempotent' or 'write'."
             )
         spine = self.run.spine
         try:

@@ -167,8 +167,8 @@ def load_records(lines: tuple[bytes, ...], source: str) -> list[Record]:
 def _parse(line: bytes, index: int, source: str) -> Record:
     try:
         number, at, lane, position, kind, body, previous, hash = row = json.loads(line.decode())
-    except ValueError as problem:
+        if [type(at) in (int, float), *map(type, row)] != [True, int, type(at), str, int, str, dict, str, str]:
+            raise ValueError("its fields are of other types")
+        return Record(number, at, lane, position, kind, encode(body), previous, hash)
+    except (ValueError, TypeError, RecursionError) as problem:
         raise JournalError(f"{source}: line {index} is not a record of a journal.") from problem
-    if not isinstance(body, dict) or list(map(type, row)) != [int, type(at), str, int, str, dict, str, str]:
-        raise JournalError(f"{source}: line {index} is not a record of a journal.")
-    return Record(number, at, lane, position, kind, encode(body), previous, hash)

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 import attrs
 
 from ._agent import Agent
-from ._broadcast import Broadcast, Outlet
+from ._broadcast import Outlet
 from ._calls import Approve
 from ._contracts import Mode
 from ._limits import Limits
@@ -217,13 +217,14 @@ class Orchestration:
         agents = self.agents
         free = not fresh and all(agent.session.holder is None for agent in agents)
         sessions = [self._session(agent, free, fresh) for agent in agents]
-        if past := conditions.past:
-            for agent, session in zip(agents, sessions, strict=True):
-                session.load(map(Message.from_json, past[0].body["sessions"].get(agent.name, ())))
-                # what happened to the agents before the run is the recorded run's, too
-                agent.waiting = [read_event(event) for event in past[0].body["waiting"].get(agent.name, ())]
         pairs = zip(agents, sessions, strict=True)
         members = {agent.name: agent.member(session, self.system_context, self.approver) for agent, session in pairs}
+        if past := conditions.past:
+            recorded = past[0].body
+            for name, member in members.items():
+                member.session.load(map(Message.from_json, recorded["sessions"].get(name, ())))
+                # what happened to the agents before the run is the recorded run's, too
+                member.waiting = [read_event(event) for event in recorded["waiting"].get(name, ())]
         seed = seed or secrets.token_hex(8)
         start: dict[str, Json] = {
             "orchestration": self.name,
@@ -244,8 +245,8 @@ class Orchestration:
             start,
             performance.story,
             performance.summary,
-            broadcast=Broadcast(() if past else self._outlets),
             limits=limits,
+            outlets=() if past else self._outlets,
             journal=journal,
             conditions=conditions,
         )

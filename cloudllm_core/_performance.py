@@ -40,6 +40,8 @@ class Performance:
         for name, member in self.members.items():
             agent = self.agents[name]
             agent.parts.append((run, member))
+            if not run.replaying:
+                agent.waiting.clear()
             if self.kept:
                 agent.session.holder = run
         run.spine.on_input = lambda body: self.members[body["agent"]].take_tools(body)
@@ -134,6 +136,6 @@ class Performance:
             messages=tuple(said),
             usage=self.usage,
             usage_by_agent={name: member.usage for name, member in self.members.items()},
-            error=None if cancelled else (error or run.spine.failure or self.limit or last_failure),
+            error=None if cancelled else (run.spine.failure or error or self.limit or last_failure),
             sessions_kept=self.kept,
         )

@@ -12,14 +12,14 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import attrs
 import structlog
 
-from ._broadcast import Broadcast, SinkReport
+from ._broadcast import Broadcast, Outlet, SinkReport
 from ._contracts import RunStop
 from ._effects import Choose, Spine
 from ._events import Signal
@@ -29,7 +29,7 @@ from ._messages import NO_USAGE, Json, Reply, Usage
 from ._outlets import Journal
 from ._records import Record
 from ._tape import PastEnds, Tape
-from .errors import CloudLLMError, DivergenceError, NotCompleteError, SetupError
+from .errors import DivergenceError, NotCompleteError, SetupError
 
 log = structlog.get_logger("cloudllm")
 
@@ -125,8 +125,8 @@ class Run:
         story: Story,
         summary: Summary,
         *,
-        broadcast: Broadcast,
         limits: Limits,
+        outlets: Iterable[Outlet] = (),
         journal: Journal | None = None,
         conditions: Conditions = OPEN_AIR,
     ) -> Run:
@@ -152,10 +152,11 @@ class Run:
         start = {"what": "start", "run_id": run_id} | start
         tape = Tape(Chain(run_id, journal), past, conditions.clock)
         spine = Spine(tape=tape, choose=conditions.choose)
-        run = cls(run_id, spine, Ledger(limits), broadcast, bool(past), story, summary, journal)
+        first = tape.record("run", 0, "input", encode(start), durable=True)  # may fail: opens nothing before
+        run = cls(run_id, spine, Ledger(limits), Broadcast(outlets), bool(past), story, summary, journal)
         run._future = run._loop.create_future()
         tape.on_record, spine.on_end = run._on_record, run._on_end
-        tape.record("run", 0, "input", encode(start), durable=True)
+        run._on_record(first)
         run._loop.call_soon(run._go)
         return run
 
@@ -270,13 +271,12 @@ class Run:
         self._settle(await self.broadcast.aclose())
 
     def _settle(self, reports: tuple[SinkReport, ...]) -> None:
-        failure = self.spine.failure
+        failure, result = self.spine.failure, self._summary(self)
         try:
             self.spine.tape.chain.close()
-        except (CloudLLMError, OSError) as problem:
-            failure = failure or problem
-        result = self._summary(self)
-        if failure is not None and result.error is None:
+        except Exception as problem:  # noqa: BLE001 -- whatever it is, the run must come to its end
+            failure = failure or (problem if result.error is None else None)
+        if failure is not None:
             result = attrs.evolve(result, error=failure, complete=False, stop_reason="failed")
         if isinstance(failure, (DivergenceError, PastEnds)):
             self._future.set_exception(failure)

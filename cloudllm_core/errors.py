@@ -43,7 +43,7 @@ import attrs
 
 
 class CloudLLMError(Exception):
-    """Every error that CloudLLM raises on purpose; subclasses say *says*, a sentence over their fields."""
+    """Every error that CloudLLM raises on purpose; subclasses say *says*, a format over *self*."""
 
     says: ClassVar[str] = ""
 

@@ -25,7 +25,8 @@ from cloudllm_core import (
     Usage,
     validate_history,
 )
-from cloudllm_core.testing import ScriptedProvider, Show, VirtualLoop, rehearse, run_virtually
+from cloudllm_core._run import Conditions
+from cloudllm_core.testing import Notebook, ScriptedProvider, Show, VirtualLoop, rehearse, run_virtually, stage
 
 T = TypeVar("T")
 Tell = Callable[[Hub], Awaitable[Any]]
@@ -81,12 +82,23 @@ def tell(story: Tell | Mode, script: Any = "Hello.", prompt: str = "Begin.", **o
 
 
 def tell_virtually(story: Tell | Mode, script: Any = "Hello.", prompt: str = "Begin.", **options: Any) -> Show:
-    """As `tell`, in virtual time."""
+    """As `tell`, in virtual time, which `Hub.now` shows too."""
     mode = story if isinstance(story, Mode) else Story(story)
-    cast = script if isinstance(script, dict) else {"ada": script}
+    notebook = Notebook()
 
     async def main(loop: VirtualLoop) -> Show:
-        return await rehearse(mode, cast, prompt, **options)
+        team = script if isinstance(script, dict) else {"ada": script}
+        orchestration = stage(mode, team, sinks=[notebook], **options)
+        run = orchestration.run(prompt, conditions=Conditions(clock=loop.wall))
+        result = await run
+        providers = {agent.name: agent.provider for agent in orchestration.agents}
+        return Show(
+            orchestration=orchestration,
+            result=result,
+            records=tuple(run.records),
+            notebook=notebook,
+            providers=providers,  # type: ignore[arg-type] # every agent here has a scripted one
+        )
 
     return run_virtually(main)
 

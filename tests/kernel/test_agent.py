@@ -27,7 +27,7 @@ from cloudllm_core import (
 )
 
 from cloudllm_core._outlets import Journal, JournalText
-from cloudllm_core.errors import AgentFailedError, BusyAgentError, Overloaded, SettingsError, UnknownNameError
+from cloudllm_core.errors import AgentFailedError, BusyAgentError, Overloaded, SettingsError, SetupError, UnknownNameError
 from cloudllm_core.events import Forked, ForkedWithContext, MessageReceived, SystemPromptSet
 from cloudllm_core.testing import Notebook, ScriptedProvider, call
 from tests.kernel.stories import InTurn, Waiting, alone, ask_ada, tell
@@ -444,3 +444,16 @@ def test_what_happened_outside_runs_is_announced_in_order_with_the_next_turn() -
         ForkedWithContext(agent="eve"),
         Forked(agent="bob"),
     ] == events
+
+
+def test_a_run_that_cannot_begin_takes_no_news() -> None:
+    """What is still to be announced stays for the next run."""
+    ada = agent("One.")
+    ada.receive_message("A letter.")
+    orchestration = Orchestration([ada], InTurn(), registry=Registry.of())
+
+    with pytest.raises(SetupError, match="needs a running event loop"):
+        orchestration.run("Go")
+    assert [MessageReceived(agent="ada")] == ada.waiting
+    orchestration.run_sync("Go")
+    assert [] == ada.waiting

@@ -192,7 +192,6 @@ def build(file: str, text: str) -> None:
     """Build the team file that was written to *file*, if it is one."""
     if "agents" in tomllib.loads(text):
         from cloudllm_cli.teams import read_team
-
         from cloudllm_core import default_registry
 
         read_team(file).build(default_registry())
@@ -218,7 +217,8 @@ class Answers(BaseHTTPRequestHandler):
         else:
             message = {"role": "assistant", "content": ANSWER}
             choice = {"index": 0, "message": message, "finish_reason": "stop"}
-            self._send("application/json", json.dumps(about | {"object": "chat.completion", "choices": [choice], "usage": usage}))
+            answer = about | {"object": "chat.completion", "choices": [choice], "usage": usage}
+            self._send("application/json", json.dumps(answer))
 
     def _send(self, kind: str, body: str) -> None:
         data = body.encode()
@@ -257,7 +257,7 @@ def main(page: Path) -> int:
             except Mismatch as problem:
                 print(f"{page}:{block.line}: {problem}", file=sys.stderr)
                 return 1
-            except BaseException:
+            except BaseException:  # noqa: BLE001 -- also where a page calls sys.exit
                 print(f"{page}:{block.line}: the block fails\n{traceback.format_exc()}", file=sys.stderr)
                 return 1
     return 0

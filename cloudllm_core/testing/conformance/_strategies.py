@@ -99,8 +99,8 @@ def a_view(dice: random.Random) -> ContextView:
     """A session of a few turns, with some of its legal cuts."""
     said = list(turns(dice, dice.randrange(1, 7)))
     said[-1] = said[-1][:1]
-    sizes = [dice.randrange(1, 500) for _ in said]
-    overhead, task = dice.randrange(300), dice.choice([0, 0, 40])
+    sizes = [dice.randrange(1, dice.choice([20, 500])) for _ in said]
+    overhead, task = dice.randrange(300), dice.choice([0, 0, 40, 200])
     tokens, index, cuts = overhead + sum(sizes), 0, []
     for nth, messages in enumerate(said[:-1], 1):
         index += len(messages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import chain
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_agents_speak_in_turn():
 
 
 def test_what_is_routed_to_each_agent():
-    """The prompt once; what others said since one's last turn, with their names, as user content; never one's own words."""
+    """The prompt once; as user content what others said since its last turn, with their names; never its own words."""
     show = asyncio.run(
         rehearse(RoundRobin(rounds=2), {"ada": ["a1", "a2"], "bob": ["b1", "b2"], "cy": ["c1", "c2"]}, "Go.")
     )
@@ -78,7 +79,7 @@ def test_an_agent_that_fails_loses_its_turn(position):
     assert others == show.speakers
     assert names == show.asked
     assert (False, "max_rounds", None) == (show.result.complete, show.result.stop_reason, show.result.error)
-    assert ["RunStarted", "RoundStarted", *sum(turns, []), "RoundCompleted", "RunCompleted"] == show.notebook.titles
+    assert ["RunStarted", "RoundStarted", *chain(*turns), "RoundCompleted", "RunCompleted"] == show.notebook.titles
     assert not [text for name in others for text in show.heard(name) if f"{names[position]}:" in text]
 
 

@@ -154,7 +154,8 @@ class Ralph(Mode):
         if id in done:
             return f"Task {id!r} was completed before. Open tasks: {', '.join(self.open_ids(done)) or 'none'}."
         if waits := [other for other in task.after if other not in done]:
-            return f"Task {id!r} comes after {', '.join(waits)}, which is not done yet."
+            are = "is" if len(waits) == 1 else "are"
+            return f"Task {id!r} comes after {', '.join(waits)}, which {are} not done yet."
         return None
 
     def open_ids(self, done: Mapping[str, str]) -> list[str]:

@@ -48,7 +48,7 @@ class FileError(CloudLLMError):
     path: str = attrs.field(converter=_short)
     problem: str
     remedy: str = ""
-    says = "{path!r} {problem}. {remedy}"
+    says = "{self.path!r} {self.problem}. {self.remedy}"
 
 
 @attrs.define(eq=False)
