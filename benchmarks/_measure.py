@@ -19,7 +19,9 @@ class Row:
     """The value should not be above it."""
 
     def __str__(self) -> str:
-        verdict = "" if self.aim is None else f"   (aim {self.aim:g} {self.unit}: {'met' if self.value <= self.aim else 'missed'})"
+        verdict = ""
+        if self.aim is not None:
+            verdict = f"   (aim {self.aim:g} {self.unit}: {'met' if self.value <= self.aim else 'missed'})"
         return f"  {self.what:<62} {self.value:>9.2f} {self.unit}{verdict}"
 
 

@@ -11,10 +11,8 @@ import json
 from typing import ClassVar
 
 import attrs
-from cloudllm_context_trim import Trim
-from cloudllm_mode_round_robin import RoundRobin
-from cloudllm_provider_openai.wire import request_body
 
+from cloudllm_context_trim import Trim
 from cloudllm_core import (
     Agent,
     Completion,
@@ -28,6 +26,8 @@ from cloudllm_core import (
     Usage,
     tool,
 )
+from cloudllm_mode_round_robin import RoundRobin
+from cloudllm_provider_openai.wire import request_body
 
 from ._measure import Row
 
@@ -77,9 +77,9 @@ class Scale(Provider):
 
 async def round_robin(rounds: int, calls: int = 0, strategy: Trim | None = None) -> tuple[int, int]:
     """Bytes sent, and bytes that broadcasting the same messages sends."""
-    scale, registry = Scale(calls), Registry.of()
+    scale, registry, tools = Scale(calls), Registry.of(), [look_up] if calls else []
     agents = [
-        Agent(name, scale, tools=[look_up] if calls else [], strategy=strategy, max_tokens=10_000_000, registry=registry)
+        Agent(name, scale, tools=tools, strategy=strategy, max_tokens=10_000_000, registry=registry)
         for name in ("ada", "bob", "cyd", "dee")
     ]
     result = await Orchestration(agents, RoundRobin(rounds=rounds), registry=registry).run(PROMPT)

@@ -192,9 +192,7 @@ class RunHub:
             return await result if asyncio.iscoroutine(result) else result
 
         if effect not in ("read", "idempotent", "write"):
-            raise SetupError(
-                f"hub.do({name!r}, effect={effect!r}): it may be 'read', 'idempotent' or 'write'."
-            )
+            raise SetupError(f"hub.do({name!r}, effect={effect!r}): it may be 'read', 'idempotent' or 'write'.")
         spine = self.run.spine
         try:
             return await spine.wait(spine.request("do", effect, {"name": name, "args": list(args)}, perform))

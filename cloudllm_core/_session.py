@@ -217,7 +217,7 @@ class Turn:
             broken = f"not completed: {why}"
             self.add(Message.tool([known.get(c.id) or ToolResult(c.id, broken, is_error=True) for c in calls]))
         if self.new[-1].message.role == "tool":
-            self.add(Message.assistant(BROKE_OFF.format(why=why)))
+            self.add(Message.assistant(BROKE_OFF.format(why=why.rstrip("."))))
         self.commit()
 
 

@@ -218,7 +218,7 @@ def test_a_name_that_nobody_offers_is_told_with_the_near_miss() -> None:
     """Of modes, sinks, tools and models alike."""
     with pytest.raises(UnknownNameError, match="No mode is called 'in-torn'.*Did you mean 'in-turn'?"):
         made(mode="in-torn")
-    with pytest.raises(UnknownNameError, match="No event_sink is called 'notebok'.*Did you mean 'notebook'?"):
+    with pytest.raises(UnknownNameError, match="No event.sink is called 'notebok'.*Did you mean 'notebook'?"):
         made(sinks=["notebok"])
 
 
