@@ -170,7 +170,11 @@ def speaker(name: str) -> ScriptedProvider:
         last, count = request.messages[-1], len(request.messages)
         tools = {definition.name for definition in request.tools}
         if last.role == "user" and count % 4 == 1:
-            calls = [call("pay", who=name, amount=count), call("look_up", who=name), call("pay", who=name, amount=-count)]
+            calls = [
+                call("pay", who=name, amount=count),
+                call("look_up", who=name),
+                call("pay", who=name, amount=-count),
+            ]
             return [f"{name} uses tools", *calls]
         if last.role == "user" and "vote" in tools:
             return [call("vote", choice=name), call("nothing")]

@@ -396,7 +396,9 @@ def test_a_model_that_only_calls_when_it_may_not_ends_all_the_same() -> None:
 
 def test_a_limit_of_no_calls_runs_none() -> None:
     """With max_tool_calls=0 every call is answered, not run."""
-    ada = Agent("ada", ScriptedProvider(call("explode"), "Fine."), tools=[explode], max_tool_calls=0, registry=Registry.of())
+    ada = Agent(
+        "ada", ScriptedProvider(call("explode"), "Fine."), tools=[explode], max_tool_calls=0, registry=Registry.of()
+    )
 
     assert "Fine." == asyncio.run(ada.send("Go.")).text
     assert "Not run: this turn may make 0 tool calls" in ada.session.messages[2].tool_results[0].content

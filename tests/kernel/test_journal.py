@@ -28,7 +28,9 @@ async def pay(amount: int) -> str:
     return f"paid {amount}"
 
 
-def kept(mode: Mode | None = None, script: Any = None, tape: Tape | None = None, **options: Any) -> tuple[RunResult, Tape]:
+def kept(
+    mode: Mode | None = None, script: Any = None, tape: Tape | None = None, **options: Any
+) -> tuple[RunResult, Tape]:
     """A run whose lines were kept."""
     tape = tape or Tape()
     team = script or {"ada": [call("pay", amount=3), "Paid."]}
@@ -125,7 +127,9 @@ def test_inputs_the_end_and_both_sides_of_a_write_are_durable() -> None:
     """A power loss takes neither the start of a write nor its result; other records may wait."""
     _, tape = kept()
     rows = [json.loads(line) for line in tape.lines]
-    durable = [(row[4], row[5].get("class", row[5].get("event"))) for row, yes in zip(rows, tape.durable, strict=True) if yes]
+    durable = [
+        (row[4], row[5].get("class", row[5].get("event"))) for row, yes in zip(rows, tape.durable, strict=True) if yes
+    ]
 
     assert [("input", None), ("started", "write"), ("finished", None), ("note", "RunCompleted")] == durable
     assert 1 == tape.closed

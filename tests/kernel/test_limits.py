@@ -28,7 +28,9 @@ def check_ended(show: Show, limit: str, allowed: float) -> None:
     """Stopped by the limit, said once, and re-enacted the same."""
     assert ("limit", False) == (show.result.stop_reason, show.result.complete)
     assert [LimitReached(limit=limit, allowed=allowed)] == show.notebook.events(LimitReached)
-    assert f"The run reached its limit of {allowed:g} {limit}. Raise it with Limits({limit}=...)." == str(show.result.error)
+    assert f"The run reached its limit of {allowed:g} {limit}. Raise it with Limits({limit}=...)." == str(
+        show.result.error
+    )
     (end,) = show.notebook.events(RunCompleted)
     assert ("limit", False) == (end.stop_reason, end.is_complete)
     assert end == show.records[-1].event
@@ -45,18 +47,24 @@ def test_a_ledger_never_gives_more_than_is_allowed(amounts: list[int], allowed: 
         try:
             ledger.reserve("calls", amount)
         except LimitReachedError as limit:
-            assert allowed is not None
-            assert before + amount > allowed
-            assert ("calls", allowed) == (limit.limit, limit.allowed)
-            assert before == ledger.used.get("calls", 0)
-        assert allowed is None or ledger.used.get("calls", 0) <= allowed
+            refused = limit
+        else:
+            assert before + amount == ledger.used["calls"]
+            assert allowed is None or before + amount <= allowed
+            continue
+        assert allowed is not None
+        assert before + amount > allowed
+        assert ("calls", allowed) == (refused.limit, refused.allowed)
+        assert before == ledger.used.get("calls", 0)
 
 
 @pytest.mark.parametrize("limits", [{"rounds": 0}, {"calls": -1}, {"seconds": 0.0}, {"calls": True}])
 def test_a_limit_is_above_zero(limits: dict[str, Any]) -> None:
     """The error names the limit and what was given."""
     ((name, value),) = limits.items()
-    with pytest.raises(ValueError, match=f"Limits\\({name}={value}\\): a limit is a number above 0, or None for no limit"):
+    with pytest.raises(
+        ValueError, match=f"Limits\\({name}={value}\\): a limit is a number above 0, or None for no limit"
+    ):
         Limits(**limits)
 
 

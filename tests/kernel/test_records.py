@@ -94,11 +94,30 @@ def test_all_events_are_public() -> None:
     assert issubclass(events.LLMContentDelta, Signal)
 
 
-ORIGINAL = """
-SendStarted SendCompleted LLMCallStarted LLMCallCompleted LLMReasoningDelta LLMContentDelta ToolCallDetected
-ToolExecutionCompleted ToolMaxIterationsReached ProtocolAdded ProtocolRemoved SystemPromptSet MessageReceived Forked
-ForkedWithContext RunStarted RunCompleted RoundStarted RoundCompleted AgentSelected AgentResponded AgentFailed
-""".split()
+ORIGINAL = [
+    "SendStarted",
+    "SendCompleted",
+    "LLMCallStarted",
+    "LLMCallCompleted",
+    "LLMReasoningDelta",
+    "LLMContentDelta",
+    "ToolCallDetected",
+    "ToolExecutionCompleted",
+    "ToolMaxIterationsReached",
+    "ProtocolAdded",
+    "ProtocolRemoved",
+    "SystemPromptSet",
+    "MessageReceived",
+    "Forked",
+    "ForkedWithContext",
+    "RunStarted",
+    "RunCompleted",
+    "RoundStarted",
+    "RoundCompleted",
+    "AgentSelected",
+    "AgentResponded",
+    "AgentFailed",
+]
 
 
 @pytest.mark.parametrize("name", ORIGINAL)
@@ -213,7 +232,9 @@ def test_what_a_mode_does_is_seen_by_its_own_name() -> None:
     assert [events.EffectStarted(name="check", effect="write"), events.EffectStarted(name="sleep", effect="read")] == (
         show.notebook.events(events.EffectStarted)
     )
-    assert [("check", "ok"), ("sleep", "ok")] == [(e.name, e.outcome) for e in show.notebook.events(events.EffectFinished)]
+    assert [("check", "ok"), ("sleep", "ok")] == [
+        (e.name, e.outcome) for e in show.notebook.events(events.EffectFinished)
+    ]
     assert [events.Did(name="now")] == show.notebook.events(events.Did)
 
 

@@ -45,7 +45,9 @@ def build(mode: Mode | None = None, **options: Any) -> Orchestration:
     agent: dict[str, Any] = {"instructions": "Be kind.", "tools": [look]} | options.pop("agent", {})
     name = options.pop("agent_name", "ada")
     options = {"name": "team", "system_context": "You are a team."} | options
-    return Orchestration([Agent(name, provider, **agent, registry=registry)], mode or InTurn(2), registry=registry, **options)
+    return Orchestration(
+        [Agent(name, provider, **agent, registry=registry)], mode or InTurn(2), registry=registry, **options
+    )
 
 
 def recorded(orchestration: Orchestration | None = None, prompt: str = "Begin.") -> list[Record]:
@@ -173,7 +175,13 @@ def test_a_fresh_process_under_another_hash_seed_replays_the_same_records() -> N
 # -- another orchestration ----------------------------------------------------
 
 CHANGES: list[tuple[str, Callable[[], Orchestration], str, str, str]] = [
-    ("instructions", lambda: build(agent={"instructions": "Be mean."}), "agents[0].instructions", "Be kind.", "Be mean."),
+    (
+        "instructions",
+        lambda: build(agent={"instructions": "Be mean."}),
+        "agents[0].instructions",
+        "Be kind.",
+        "Be mean.",
+    ),
     ("system_context", lambda: build(system_context="Alone."), "agents[0].instructions", "You are a team.", "Alone."),
     ("model", lambda: build(agent={"options": {"t": 1}}), "agents[0].options.t", "None", "1"),
     ("calls", lambda: build(agent={"max_tool_calls": 3}), "agents[0].max_tool_calls", "25", "3"),
@@ -221,8 +229,7 @@ def test_a_changed_prompt_is_a_divergence_at_record_1() -> None:
     with pytest.raises(DivergenceError) as caught:
         asyncio.run(main())
     assert (
-        "The replay diverges at record 1 (lane 'run', position 0) in prompt: "
-        "recorded 'Begin.'; now 'Something else.'."
+        "The replay diverges at record 1 (lane 'run', position 0) in prompt: recorded 'Begin.'; now 'Something else.'."
     ) == str(caught.value)
 
 
@@ -305,10 +312,9 @@ def test_changed_code_of_a_mode_is_found_where_it_first_does_something_else(vers
         assert (record.lane, record.position) == (divergence.lane, divergence.position)
         assert divergence.recorded.startswith(f"{record.kind}: ")
     assert VARIANTS[version] in divergence.now
-    assert (
-        f"The replay diverges at record {divergence.number} (lane {divergence.lane!r}, position {divergence.position}): "
-        f"recorded {divergence.recorded}; now {divergence.now}."
-    ) == str(divergence)
+    where = f"record {divergence.number} (lane {divergence.lane!r}, position {divergence.position})"
+    told = f"The replay diverges at {where}: recorded {divergence.recorded}; now {divergence.now}."
+    assert told == str(divergence)
 
 
 def test_an_unchanged_variant_replays() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +15,18 @@ from cloudllm_core._portal import Portal
 from cloudllm_core.errors import AgentFailedError, NotCompleteError, Overloaded, SetupError
 from cloudllm_core.events import LLMContentDelta, RunCancelled, RunCompleted, RunStarted
 from cloudllm_core.testing import Eavesdropper, ScriptedProvider, call, stage
-from tests.kernel.stories import InTurn, Story, Together, Waiting, alone, ask_ada, nothing_left, replay, session_of, tell
+from tests.kernel.stories import (
+    InTurn,
+    Story,
+    Together,
+    Waiting,
+    alone,
+    ask_ada,
+    nothing_left,
+    replay,
+    session_of,
+    tell,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -49,13 +61,21 @@ async def _wait(run: Run) -> RunResult:
     return await run
 
 
+async def ended(check: Callable[[], bool]) -> None:
+    """Let the loop go round until *check* holds."""
+    for _ in range(10_000):
+        if check():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came to its end")
+
+
 def test_a_run_goes_on_though_nobody_awaits_it() -> None:
     """Not awaiting and not iterating stalls nothing."""
 
     async def main() -> tuple[bool, RunResult]:
         run = stage(InTurn(3), {"ada": ["A", "B", "C"]}).run("Go")
-        while not run.spine.over:
-            await asyncio.sleep(0)
+        await ended(lambda: run.spine.over)
         return isinstance(run.records[-1].event, RunCompleted), await run
 
     over, result = alone(main)
@@ -69,8 +89,7 @@ def test_a_run_that_is_thrown_away_closes_itself() -> None:
     async def main() -> Any:
         orchestration = stage(InTurn(), {"ada": "A"})
         orchestration.run("Go")
-        while orchestration.agents[0].session.holder is not None:
-            await asyncio.sleep(0)
+        await ended(lambda: orchestration.agents[0].session.holder is None)
         return orchestration.agents[0].session_history_len
 
     assert 2 == alone(main)
@@ -97,8 +116,7 @@ def test_require_complete_raises_what_happened_as_one_sentence() -> None:
     with pytest.raises(NotCompleteError) as caught:
         bad.require_complete()
     expected = (
-        f"Run {bad.run_id} is not complete; it ended with 'failed': "
-        "Agent 'ada' failed: Overloaded: The provider: busy."
+        f"Run {bad.run_id} is not complete; it ended with 'failed': Agent 'ada' failed: Overloaded: The provider: busy."
     )
     assert expected == str(caught.value)
 
@@ -245,6 +263,7 @@ def test_cancelling_before_the_start_runs_nothing() -> None:
         return await run, model, orchestration, run.records
 
     result, model, orchestration, records = alone(main)
+    assert [] == model.requests
     assert "cancelled" == result.stop_reason
     assert None is result.error
     assert "RunCancelled" == type(records[-1].event).__name__
@@ -367,10 +386,15 @@ def test_leaving_an_async_with_cancels_what_still_runs() -> None:
 
     async def main() -> Run:
         orchestration, model = waiting_run()
-        with pytest.raises(KeyError):
-            async with orchestration.run("Go") as run:
+        run = orchestration.run("Go")
+
+        async def user() -> None:
+            async with run:
                 await model.asked.wait()
                 raise KeyError("left")
+
+        with pytest.raises(KeyError):
+            await user()
         assert run.spine.over
         return run
 
@@ -392,10 +416,8 @@ def test_a_mode_that_keeps_the_cancellation_to_itself_is_cancelled_all_the_same(
     """Swallowing CancelledError does not make a cancelled run complete; it replays."""
 
     async def story(hub: Hub) -> None:
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await hub.ask("ada", "x")
-        except asyncio.CancelledError:
-            pass
 
     async def main() -> Any:
         model = Waiting()
@@ -676,9 +698,7 @@ def test_failures_leave_nothing_behind() -> None:
     """Neither tasks nor held sessions, whatever went wrong."""
 
     async def main() -> Any:
-        orchestration = stage(
-            Together(), {"ada": Overloaded("busy"), "bob": Waiting("B")}, on_failure="stop"
-        )
+        orchestration = stage(Together(), {"ada": Overloaded("busy"), "bob": Waiting("B")}, on_failure="stop")
         return await orchestration.run("Go"), orchestration
 
     result, orchestration = alone(main)

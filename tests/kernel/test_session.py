@@ -107,7 +107,7 @@ def test_a_draft_changes_nothing_until_it_is_committed(turns: list[tuple[str | N
 def test_only_legal_cuts_are_offered_and_the_task_survives_each(
     turns: list[tuple[str | None, int]], rounds: int, last: str | None, note: str | None, data: st.DataObject
 ) -> None:
-    """After any cut the history is legal, the turn under way whole, the estimate as promised, and the task still said."""
+    """After any cut the history is legal, the turn under way whole, the estimate as promised, the task still said."""
     session = filled(turns)
     turn = take(session, 99, last, rounds, note)
     task = last or next(task for task, _ in reversed(turns) if task)
@@ -177,7 +177,9 @@ def test_a_draft_refuses_what_no_provider_would_accept() -> None:
 
     with pytest.raises(HistoryError) as caught:
         turn.add(Message.assistant("again"))
-    expected = "Message 4 breaks the history: two assistant messages follow one another. Use repair_history() to mend it."
+    expected = (
+        "Message 4 breaks the history: two assistant messages follow one another. Use repair_history() to mend it."
+    )
     assert expected == str(caught.value)
 
 

@@ -262,7 +262,7 @@ FOREIGN: list[tuple[str, Callable[[], Awaitable[Any]]]] = [
 
 @pytest.mark.parametrize(("name", "make"), FOREIGN, ids=[name for name, _ in FOREIGN])
 def test_what_is_not_the_hubs_is_refused_at_its_line(name: str, make: Callable[[], Awaitable[Any]]) -> None:
-    """The error names strand, file, line and function, and the verbs to use instead; the run fails and does not hang."""
+    """The error names strand, file, line and function, and the verbs to use instead; the run fails, and ends."""
     line = [0]
 
     async def story(hub: Hub) -> None:
@@ -610,12 +610,16 @@ def test_a_composite_tool_is_mode_code_in_a_lane_of_its_own() -> None:
 
     hubs: list[Any] = []
     vote = vote_tool(hubs, body)
-    show = tell(lambda hub: hub.ask("ada", "x", tools=[vote]), [[call("vote", choice="a"), call("vote", choice="b")], "Ok."])
+    show = tell(
+        lambda hub: hub.ask("ada", "x", tools=[vote]), [[call("vote", choice="a"), call("vote", choice="b")], "Ok."]
+    )
 
     assert [("1", False), ("2", False)] == results_of(show)
     inside = [(r.lane, r.position) for r in show.records if r.kind == "started" and r.body["name"] == "do"]
     assert [("ada/2", 1), ("ada/3", 1)] == inside
-    assert ["composite"] * 2 == [r.body["class"] for r in show.records if r.kind == "started" and r.body["name"] == "tool"]
+    assert ["composite"] * 2 == [
+        r.body["class"] for r in show.records if r.kind == "started" and r.body["name"] == "tool"
+    ]
     assert ["a", "b"] == votes == counted
     replay(show)
     assert ["a", "b", "a", "b"] == votes

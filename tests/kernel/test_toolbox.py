@@ -69,7 +69,12 @@ def test_tools_of_many_protocols_are_offered_together() -> None:
 def test_two_tools_of_one_name_name_both_protocols_and_the_remedy() -> None:
     """A model could not tell them apart; the sentence shows how to give a prefix."""
     with pytest.raises(ToolConflictError) as caught:
-        Agent("ada", ScriptedProvider(), tools=[Box("a", called="one"), Box("b", "a", called="two")], registry=Registry.of())
+        Agent(
+            "ada",
+            ScriptedProvider(),
+            tools=[Box("a", called="one"), Box("b", "a", called="two")],
+            registry=Registry.of(),
+        )
 
     assert (
         "The tool 'a' comes from one and from two, and a model could not tell them apart. "
@@ -219,22 +224,22 @@ def hot(change: Any, script: Any) -> tuple[RunResult, list[Record], Orchestratio
     provider = ScriptedProvider(*script)
 
     async def main() -> Any:
-        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asked, gate = asyncio.Event(), asyncio.Event()
 
         @tool(effect="read")
         async def gated() -> str:
             """Wait for the gate."""
-            await gate
+            asked.set()
+            await gate.wait()
             return "through"
 
         registry = Registry.of()
         ada = Agent("ada", provider, tools=[gated], registry=registry)
         orchestration = Orchestration([ada], Story(ask_ada), registry=registry)
         run = orchestration.run("Go")
-        while not provider.requests:
-            await asyncio.sleep(0)
+        await asked.wait()
         change(ada)
-        gate.set_result(None)
+        gate.set()
         return await run, run.records, orchestration
 
     result, records, orchestration = asyncio.run(main())
@@ -272,7 +277,7 @@ def test_a_protocol_added_while_the_agent_works_is_seen_by_the_next_model_call()
 
 def test_a_protocol_removed_while_the_agent_works_is_gone_from_the_next_model_call() -> None:
     """A call to what is gone is answered; the run replays."""
-    result, records, orchestration, provider = hot(
+    result, records, _, provider = hot(
         lambda ada: (ada.add_protocol(Box("fresh")), ada.remove_protocol("functions")),
         [call("gated"), call("gated"), "Done."],
     )

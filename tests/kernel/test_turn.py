@@ -139,9 +139,7 @@ def test_a_turn_in_which_something_was_written_is_closed_and_says_why() -> None:
     """The completed call keeps its result, a note says that the turn broke off and why, and the next turn works."""
     charged: list[int] = []
     provider = ScriptedProvider([call("charge", amount=5)], Overloaded("too busy"), "Now it works.")
-    show = tell(
-        lambda hub: hub.try_ask("ada", "Charge 5."), provider, tools=[charge_tool(charged)]
-    )
+    show = tell(lambda hub: hub.try_ask("ada", "Charge 5."), provider, tools=[charge_tool(charged)])
     ada = show.orchestration.agents[0]
 
     why = "Overloaded: The provider: too busy."
