@@ -166,6 +166,8 @@ class Agent:
         return _reply_of(await self._begin(text, Session(self.session.max_tokens))).text
 
     def _begin(self, text: str, session: Session) -> Run:
+        if not text.strip():
+            raise SetupError("The message is empty. Say something.")
         if session is self.session:
             if session.holder is not None:
                 raise BusyAgentError(self.name, "a run holds its session")

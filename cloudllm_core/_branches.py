@@ -38,14 +38,15 @@ class Branches(Waitable):
         self.owner = self.spine.here()
         for name, start in self.branches:
             self.strands.append(self.spine.spawn(name, start(), self._arrive))
-        return self._results()
+        return Arrivals(self)
 
     def _arrive(self, strand: Strand) -> None:
         self.arrived.append(strand)
         if self.owner is not None:
             self.spine.wake_if(self.owner, self)
 
-    async def _results(self) -> AsyncIterator[Any]:
+    async def next(self) -> Any:
+        """What the next branch to finish gave. Raises: StopAsyncIteration, and what a branch raised."""
         while self.strands:
             if not self.arrived:
                 await self
@@ -53,13 +54,12 @@ class Branches(Waitable):
             self.strands.remove(strand)
             error = strand.error
             if error is None:
-                yield strand.result
-            elif isinstance(error, LimitReachedError):
+                return strand.result
+            if isinstance(error, LimitReachedError):
                 self.held = self.held or error
             elif not (self.skip_failures and isinstance(error, AgentFailedError)):
                 raise error
-        if self.held is not None:
-            raise self.held
+        raise self.held or StopAsyncIteration
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -74,3 +74,16 @@ class Branches(Waitable):
 
     def __str__(self) -> str:
         return "branches " + ", ".join(strand.name for strand in self.strands)
+
+
+@attrs.define(eq=False)
+class Arrivals:
+    """The results, one after the other. Not a generator: asyncio would finish one left early in a task of its own."""
+
+    branches: Branches
+
+    def __aiter__(self) -> Arrivals:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self.branches.next()

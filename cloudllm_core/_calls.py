@@ -160,7 +160,12 @@ class Calls:
         call = job.call
         self.run.spine.note(
             ToolCallRefused(
-                agent=self.member.name, tool_name=call.name, iteration=self.iteration, call_id=call.id, reason=reason
+                agent=self.member.name,
+                tool_name=call.name,
+                parameters=call.arguments,
+                iteration=self.iteration,
+                call_id=call.id,
+                reason=reason,
             )
         )
 

@@ -239,6 +239,7 @@ class ToolCallRefused(AgentEvent):
     """A call was answered without being made: unknown, unreadable, wrong arguments, over the limit, not approved."""
 
     tool_name: str
+    parameters: JsonObject
     iteration: int
     call_id: str
     reason: str

@@ -8,7 +8,8 @@ the kernel. The rules are the strictest of all providers taken together:
 2. an assistant message with calls is followed at once by one tool message that answers exactly
    those calls, in call order; call ids are unique within a message;
 3. a tool message stands nowhere else; user and assistant messages do not follow their like;
-4. parts stand where they belong (calls and thoughts with the assistant, results with tools).
+4. parts stand where they belong (calls and thoughts with the assistant, results with tools);
+5. no text is blank.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ def problem_after(previous: Message | None, message: Message) -> str | None:
     for part in parts:
         if not isinstance(part, ALLOWED[role]):
             return f"a {type(part).__name__} part does not belong to the role {role!r}"
+        if isinstance(part, Text) and not part.text.strip():
+            return "a text in it is blank"
     open_calls = previous.tool_calls if previous is not None else ()
     if open_calls and role != "tool":
         return f"it comes before the results of {_ids(previous)}"
@@ -111,11 +114,13 @@ def repair_history(messages: Sequence[Message]) -> tuple[list[Message], list[str
 
 
 def _fitting(index: int, message: Message, done: list[str]) -> Message:
-    parts = tuple(part for part in message.parts if isinstance(part, ALLOWED[message.role]))
-    if len(parts) != len(message.parts):
+    fitting = tuple(part for part in message.parts if isinstance(part, ALLOWED[message.role]))
+    if len(fitting) != len(message.parts):
         done.append(f"dropped parts of message {index} that do not belong to the role {message.role!r}")
-        return attrs.evolve(message, parts=parts)
-    return message
+    parts = tuple(part for part in fitting if not isinstance(part, Text) or part.text.strip())
+    if len(parts) != len(fitting):
+        done.append(f"dropped blank text of message {index}")
+    return message if parts == message.parts else attrs.evolve(message, parts=parts)
 
 
 def _distinct(message: Message, index: int, done: list[str]) -> Message:

@@ -214,6 +214,8 @@ class Orchestration:
     ) -> Run:
         if not self._agents:
             raise SetupError("There are no agents to run. Add some: Orchestration([Agent(...), ...], mode=...).")
+        if not prompt.strip():
+            raise SetupError("The prompt is empty. Say what the agents are to do.")
         agents = self.agents
         free = not fresh and all(agent.session.holder is None for agent in agents)
         sessions = [self._session(agent, free, fresh) for agent in agents]

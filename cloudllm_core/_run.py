@@ -188,7 +188,8 @@ class Run:
 
     def input(self, body: dict[str, Json]) -> None:
         """Hand in something from outside; from any thread."""
-        self._loop.call_soon_threadsafe(self.spine.input, body)
+        if not self.spine.over:
+            self._loop.call_soon_threadsafe(self.spine.input, body)
 
     def __aiter__(self) -> AsyncIterator[Record]:
         return self._iterate()

@@ -71,10 +71,9 @@ class TakenTurn:
             if completion.stop in ("refusal", "content_filtered") and not (message.text or message.tool_calls):
                 member = self.member
                 raise ContentFiltered(f"there is no answer ({completion.stop})", member.provider.name, member.model)
-            if choice == "none" and message.tool_calls:  # it was told not to; nobody will answer these
-                parts = tuple(part for part in message.parts if not isinstance(part, ToolCall))
-                message = attrs.evolve(message, parts=parts or (Text("(no answer)"),))
-            self.turn.add(message if message.parts else Message("assistant", (Text(""),)))
+            self.turn.add(_legal(message, choice))
+            if choice == "none":  # it was told to make no calls; nobody answers those it made
+                return message.text
             if not message.tool_calls:
                 return message.text
             self.turn.add(Message.tool(await self.use_tools(message.tool_calls)))
@@ -167,6 +166,19 @@ class TakenTurn:
             advice = f"The strategy {member.strategy.name!r} could not make room; this turn alone may be too long."
         if tokens > budget:
             raise ContextOverflowError(member.name, tokens, budget, advice)
+
+
+NO_ANSWER = "(no answer)"
+
+
+def _legal(message: Message, choice: str) -> Message:
+    """*message* as every provider takes it back: no blank text, no calls that nobody answers, never empty."""
+    unwanted = ToolCall if choice == "none" else ()
+    parts = [part for part in message.parts if not isinstance(part, unwanted)]
+    parts = [part for part in parts if not isinstance(part, Text) or part.text.strip()]
+    if not any(isinstance(part, (Text, ToolCall)) for part in parts):
+        parts.append(Text(NO_ANSWER))
+    return message if tuple(parts) == message.parts else attrs.evolve(message, parts=parts)
 
 
 async def take_turn(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cloudllm_core import Image, Message, Private, Text, Thinking, ToolCall, ToolResult
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+WORDS = TEXTS.filter(str.strip)
 IDS = st.sampled_from(["a", "b", "c"])
 JSON: Any = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
@@ -46,12 +47,12 @@ def legal(draw: st.DrawFn) -> list[Message]:
     """A history that every provider takes."""
     history: list[Message] = []
     for number in range(draw(st.integers(0, 4))):
-        history.append(Message.user(*draw(st.lists(TEXTS, min_size=1, max_size=2))))
+        history.append(Message.user(*draw(st.lists(WORDS, min_size=1, max_size=2))))
         for _ in range(draw(st.integers(0, 2))):
             ids = draw(st.lists(IDS, min_size=1, max_size=3, unique=True))
-            text = draw(TEXTS)
+            text = draw(st.just("") | WORDS)
             history.append(Message.assistant(text, *[ToolCall(id, "look", draw(ARGUMENTS)) for id in ids]))
             history.append(Message.tool([ToolResult(id, draw(TEXTS)) for id in ids]))
         if number < 3 or draw(st.booleans()):
-            history.append(Message("assistant", (Text(draw(TEXTS)),)))
+            history.append(Message("assistant", (Text(draw(WORDS)),)))
     return history

@@ -1,4 +1,4 @@
-"""Small modes, tools and helpers that the tests of the kernel share."""
+"""Small modes, tools and shortcuts that the tests of the kernel share."""
 
 from __future__ import annotations
 

@@ -421,7 +421,6 @@ def test_an_agent_cannot_be_compared_with_its_fork() -> None:
     ada = agent()
 
     assert ada != ada.fork()
-    assert ada in [ada]
 
 
 # -- events -------------------------------------------------------------------

@@ -390,7 +390,8 @@ def test_a_model_that_only_calls_when_it_may_not_ends_all_the_same() -> None:
 
     reply = asyncio.run(ada.send("Go."))
 
-    assert "(no answer)" == reply.text
+    assert "" == reply.text
+    assert "(no answer)" == ada.session.messages[-1].text
     validate_history(ada.session.messages)
 
 
@@ -603,8 +604,8 @@ def test_a_completion_in_the_users_name_fails_the_turn() -> None:
 
 
 def test_an_answer_without_parts_is_an_empty_answer() -> None:
-    """A model that says nothing at all has said nothing, and the session stays legal."""
+    """A model that says nothing at all has said nothing, and the session stays legal: providers refuse blank text."""
     show = tell(ask_ada, Completion(Message("assistant", ())))
 
     assert "" == show.result.answer
-    assert [("user", "Begin."), ("assistant", "")] == session_of(show)
+    assert [("user", "Begin."), ("assistant", "(no answer)")] == session_of(show)

@@ -114,7 +114,8 @@ def test_repairing_loses_no_words(history: list[Message]) -> None:
 
     def words(messages: list[Message]) -> list[str]:
         kept = [message for message in messages if message.role != "tool"]
-        return [part.text for message in kept for part in message.parts if isinstance(part, Text)]
+        texts = [part.text for message in kept for part in message.parts if isinstance(part, Text)]
+        return [text for text in texts if text.strip()]
 
     said = words(repair_history(history)[0])
     inserted = "(earlier messages were lost)"

@@ -206,7 +206,7 @@ def test_the_sentences_name_file_record_and_problem() -> None:
     told = "run.jsonl: record 2 says it is number 3. The journal was changed after it was written."
     assert told == str(caught.value)
 
-    changed = (*LINES[:2], LINES[2].replace(b"ada", b"eve"), *LINES[3:])
+    changed = (*LINES[:2], LINES[2].replace(b'"ada"', b'"eve"'), *LINES[3:])
     with pytest.raises(TamperedError) as caught:
         load_records(changed, "run.jsonl")
     told = "run.jsonl: record 3 does not match its hash. The journal was changed after it was written."

@@ -243,7 +243,7 @@ def test_what_comes_from_outside_is_an_event_too() -> None:
 
     async def story(hub: Hub) -> None:
         try:
-            async with hub.timeout(1):
+            async with hub.timeout(0.01):
                 await hub.sleep(9)
         except TimeoutError:
             pass

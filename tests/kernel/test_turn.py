@@ -142,7 +142,7 @@ def test_a_turn_in_which_something_was_written_is_closed_and_says_why() -> None:
     show = tell(lambda hub: hub.try_ask("ada", "Charge 5."), provider, tools=[charge_tool(charged)])
     ada = show.orchestration.agents[0]
 
-    why = "Overloaded: The provider: too busy."
+    why = "Overloaded: The provider: too busy"
     note = f"This turn broke off: {why}. What it had completed stands; do not repeat it."
     messages = ada.session.messages
     assert ["user", "assistant", "tool", "assistant"] == [message.role for message in messages]
