@@ -384,7 +384,7 @@ def test_a_model_that_calls_again_when_it_may_not_leaves_no_call_open() -> None:
 
 
 def test_a_model_that_only_calls_when_it_may_not_ends_all_the_same() -> None:
-    """A last reply of nothing but calls becomes a reply without words."""
+    """A last reply of nothing but calls is an answer without words; the session says so to the model."""
     provider = ScriptedProvider(call("echo", text="1"), repeat=True)
     ada = Agent("ada", provider, tools=[echo], max_tool_calls=1, registry=Registry.of())
 

@@ -33,6 +33,8 @@ EVERY_RULE = [
     ([answering("a")], 0, "it answers ['a'], and nobody asked"),
     ([Message("user", ())], 0, "it is empty"),
     ([ASK, Message("assistant", ())], 1, "it is empty"),
+    ([Message.user("go", " ")], 0, "a text in it is blank"),
+    ([ASK, Message("assistant", (Text(""),))], 1, "a text in it is blank"),
     ([ASK, Message.user("more")], 1, "two user messages follow one another"),
     ([ASK, says(), says()], 2, "two assistant messages follow one another"),
     ([ASK, calling("a", "a")], 1, "call ids repeat: ['a', 'a']"),
@@ -110,11 +112,13 @@ def test_repairing_twice_is_repairing_once(history: list[Message]) -> None:
 
 @given(st.lists(messages(), max_size=7))
 def test_repairing_loses_no_words(history: list[Message]) -> None:
-    """Texts of users and assistants all stay, in order."""
+    """Texts of users and assistants all stay, in order, unless they are blank."""
 
     def words(messages: list[Message]) -> list[str]:
         kept = [message for message in messages if message.role != "tool"]
-        texts = [part.text for message in kept for part in message.parts if isinstance(part, Text)]
+        texts = [
+            part.text for message in kept for part in message.parts if isinstance(part, Text) and part.text.strip()
+        ]
         return [text for text in texts if text.strip()]
 
     said = words(repair_history(history)[0])
@@ -157,6 +161,12 @@ REPAIRS: list[tuple[list[Message], list[Message], list[str]]] = [
     ),
     ([Message("user", ()), ASK], [ASK], ["dropped the empty message 0"]),
     ([Message.tool([]), ASK], [ASK], ["dropped the empty message 0"]),
+    ([Message.user("go", " ")], [ASK], ["dropped blank text of message 0"]),
+    (
+        [ASK, Message("assistant", (Text("\n"),))],
+        [ASK],
+        ["dropped blank text of message 1", "dropped the empty message 1"],
+    ),
     (
         [Message("user", (Text("go"), ToolCall("a", "x")))],
         [ASK],

@@ -717,3 +717,15 @@ def test_a_replay_neither_reaches_sinks_nor_takes_sessions() -> None:
     assert (count, before) == (len(show.notebook.records), session_of(show))
     assert not result.sessions_kept
     assert show.result.run_id == result.run_id
+
+
+@pytest.mark.parametrize("prompt", ["", "  ", "\n"])
+def test_an_empty_prompt_is_refused(prompt: str) -> None:
+    """A run needs something to do, an agent something to answer; nothing is borrowed."""
+    orchestration = stage(InTurn(), {"ada": "A"})
+
+    with pytest.raises(SetupError, match=r"^The prompt is empty\. Say what the agents are to do\.$"):
+        orchestration.run_sync(prompt)
+    with pytest.raises(SetupError, match=r"^The message is empty\. Say something\.$"):
+        orchestration.agents[0].send_sync(prompt)
+    assert orchestration.run_sync("Go").sessions_kept
