@@ -14,6 +14,7 @@ from ._events import LimitReached, RunCancelled, RunCompleted, RunFailed
 from ._hub import RunHub
 from ._messages import NO_USAGE, Usage
 from ._run import Run, RunResult
+from ._strands import foreign_use
 from .errors import LimitReachedError
 
 
@@ -65,8 +66,11 @@ class Performance:
             spine.note(RunCancelled(rounds=hub.rounds, total_tokens=self.usage.total), durable=True)
             raise
         except Exception as problem:
-            error = f"{type(problem).__name__}: {problem}"
+            cause = foreign_use("run", problem) or problem
+            error = f"{type(cause).__name__}: {cause}"
             spine.note(RunFailed(error=error, rounds=hub.rounds, total_tokens=self.usage.total), durable=True)
+            if cause is not problem:
+                raise cause from problem
             raise
         if spine.main is not None and spine.main.causes:  # the mode kept the cancellation to itself
             spine.note(RunCancelled(rounds=hub.rounds, total_tokens=self.usage.total), durable=True)

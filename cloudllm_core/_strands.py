@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import traceback
 import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
@@ -287,3 +288,13 @@ def where_it_waits(coro: Any) -> str:
             place = f"{code.co_filename}:{frame.f_lineno} in {code.co_name}"
         coro = next((c for a in ("cr_await", "ag_await", "gi_yieldfrom") if (c := getattr(coro, a, None))), None)
     return place
+
+
+def foreign_use(strand: str, problem: Exception) -> ForeignAwaitError | None:
+    """What *problem* means if asyncio raised it because a strand is no task (`asyncio.timeout`, `TaskGroup`)."""
+    frames = list(traceback.walk_tb(problem.__traceback__))
+    ours = [(frame, line) for frame, line in frames if "asyncio" not in frame.f_code.co_filename]
+    if type(problem) is not RuntimeError or not ours or frames[-1][0] is ours[-1][0]:
+        return None
+    frame, line = ours[-1]
+    return ForeignAwaitError(strand, f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_name}")
