@@ -5,9 +5,10 @@ Orchestrations: agents, a mode, sinks and limits; what a user builds and runs.
 from __future__ import annotations
 
 import inspect
+import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeAlias
 
 import attrs
 
@@ -15,6 +16,7 @@ from ._agent import Agent
 from ._broadcast import Outlet
 from ._calls import Approve
 from ._contracts import Mode
+from ._journal import load_records
 from ._limits import Limits
 from ._messages import Json, Message
 from ._outlets import EventSink, Journal
@@ -28,6 +30,7 @@ from ._settings import from_settings
 from .errors import SettingsError, SetupError, near_miss
 
 OnFailure = Literal["continue", "stop"]
+Keeper: TypeAlias = "Journal | str | os.PathLike[str]"
 
 
 @attrs.define(eq=False, init=False)
@@ -158,7 +161,7 @@ class Orchestration:
         *,
         fresh: bool = False,
         limits: Limits | None = None,
-        journal: Journal | None = None,
+        journal: Keeper | None = None,
         seed: str | None = None,
         conditions: Conditions = OPEN_AIR,
     ) -> Run:
@@ -169,7 +172,7 @@ class Orchestration:
             prompt: what the agents are to do.
             fresh: work on empty copies of the sessions, and keep nothing.
             limits: instead of the orchestration's, for this run.
-            journal: where the records are kept; in memory if None.
+            journal: where the records are kept, or the name of a new file for `journal-jsonl`; in memory if None.
             seed: for `Hub.random`; drawn if None, and kept in the journal.
             conditions: clock and order, for tests.
 
@@ -179,7 +182,7 @@ class Orchestration:
         return self._begin(prompt, fresh, limits or self.limits, journal, seed, conditions)
 
     def run_sync(
-        self, prompt: str, *, fresh: bool = False, limits: Limits | None = None, journal: Journal | None = None
+        self, prompt: str, *, fresh: bool = False, limits: Limits | None = None, journal: Keeper | None = None
     ) -> RunResult:
         """As `run`, for scripts and notebooks: waits for the result. Ctrl-C closes the run cleanly."""
 
@@ -188,14 +191,17 @@ class Orchestration:
 
         return portal().call(main)
 
-    async def replay(self, records: Sequence[Record]) -> RunResult:
+    async def replay(self, records: Sequence[Record] | str | os.PathLike[str]) -> RunResult:
         """
-        Re-enact a journal: the same orchestration, no provider, tool or clock touched.
+        Re-enact a journal (its records, or the name of its file): no provider, tool or clock is touched.
 
         Raises:
             DivergenceError: the first record at which this orchestration does something else.
-            PastEnds: the journal ends before its run does.
+            PastEnds: the journal ends before its run does. JournalError: it cannot be read or believed.
         """
+        if isinstance(records, (str, os.PathLike)):
+            text = self.registry.journal("jsonl").read(os.fspath(records))
+            records = load_records(text.lines, text.source)
         if not records:
             raise SetupError("There is nothing to replay: the journal holds no records.")
         body = records[0].body
@@ -208,7 +214,7 @@ class Orchestration:
         prompt: str,
         fresh: bool,
         limits: Limits,
-        journal: Journal | None,
+        journal: Keeper | None,
         seed: str | None,
         conditions: Conditions,
     ) -> Run:
@@ -249,11 +255,16 @@ class Orchestration:
             performance.summary,
             limits=limits,
             outlets=() if past else self._outlets,
-            journal=journal,
+            journal=self._keeper(journal),
             conditions=conditions,
         )
         performance.take_hold(run)
         return run
+
+    def _keeper(self, journal: Keeper | None) -> Journal | None:
+        if isinstance(journal, (str, os.PathLike)):
+            return self.registry.journal("jsonl").create(os.fspath(journal))
+        return journal
 
     def _session(self, agent: Agent, free: bool, fresh: bool) -> Session:
         if fresh:
