@@ -14,6 +14,7 @@ from cloudllm_core import (
     ContextView,
     Cut,
     Event,
+    Functions,
     Message,
     Orchestration,
     Registry,
@@ -414,6 +415,21 @@ def test_a_fork_works_while_its_original_does() -> None:
         return [(await first).text, (await second).text]
 
     assert ["Done.", "Done."] == alone(main)
+
+
+def test_a_fork_has_no_part_in_the_runs_of_its_original() -> None:
+    """Tools that a fork is given meanwhile are no input of the run that is under way."""
+
+    async def main() -> list[str]:
+        ada = Agent("ada", model := Waiting(), registry=Registry.of())
+        run = Orchestration([ada], InTurn(), registry=Registry.of()).run("Go")
+        await model.asked.wait()
+        ada.fork("eve").add_protocol(Functions([look], "more"))
+        model.go.set()
+        await run
+        return [record.kind for record in run.records]
+
+    assert 1 == alone(main).count("input")
 
 
 def test_an_agent_cannot_be_compared_with_its_fork() -> None:

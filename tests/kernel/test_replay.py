@@ -400,6 +400,15 @@ def test_an_effect_too_many_in_the_journal_is_a_divergence() -> None:
     assert divergence.now.startswith("nobody asks for this")
 
 
+def test_a_journal_that_goes_on_after_its_run_is_a_divergence() -> None:
+    """Records behind the last one are found when the run has ended."""
+    last = RECORDS[-1]
+    stray = attrs.evolve(last, number=last.number + 1, event=None)
+    divergence = diverges(build(), [*RECORDS, stray])
+
+    assert (last.number + 1, "the run has ended") == (divergence.number, divergence.now)
+
+
 def test_a_timer_that_nobody_set_is_a_divergence() -> None:
     """A recorded timeout needs its block."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cloudllm_core import Hub, Outcome, tool
+from cloudllm_core._run import Conditions
 from cloudllm_core._strands import Waitable
 from cloudllm_core.errors import (
     BusyAgentError,
@@ -21,7 +22,7 @@ from cloudllm_core.errors import (
     StuckError,
 )
 from cloudllm_core.events import AgentFailed, EffectFinished, RunFailed
-from cloudllm_core.testing import Show, call, stage
+from cloudllm_core.testing import Show, VirtualLoop, call, run_virtually, stage
 from tests.kernel.stories import (
     Story,
     Waiting,
@@ -37,6 +38,13 @@ from tests.kernel.stories import (
 )
 
 HERE = __file__
+
+
+class Forever(Waitable):
+    """Something that never comes."""
+
+    def __str__(self) -> str:
+        return "a door that nobody opens"
 
 
 def failure(show: Show) -> BaseException:
@@ -421,10 +429,6 @@ def test_after_the_end_the_hub_answers_no_more() -> None:
 def test_when_everything_waits_on_one_another_the_run_is_stuck_and_says_who() -> None:
     """Two branches that wait for each other's end: nothing could wake them, and the error names both."""
 
-    class Forever(Waitable):
-        def __str__(self) -> str:
-            return "a door that nobody opens"
-
     async def door() -> None:
         await Forever()
 
@@ -531,6 +535,49 @@ def test_a_timeout_while_a_write_is_in_flight_lets_it_finish() -> None:
     assert [EffectFinished(name="write", outcome="ok")] == show.notebook.events(EffectFinished)
     replay(show)
     assert ["once"] == written
+
+
+def test_a_second_timeout_around_a_write_is_like_the_first() -> None:
+    """A spent cancellation leaves no trace: each block that took too long raises, whatever its write gave."""
+    late: list[int] = []
+
+    async def story(hub: Hub) -> None:
+        for number in range(3):
+            try:
+                async with hub.timeout(5):
+                    await hub.do("write", asyncio.sleep, 9, effect="write")
+                    raise AssertionError("the write was stopped, and must not look as if it were not")
+            except TimeoutError:
+                late.append(number)
+
+    show = tell_virtually(story)
+    assert show.result.complete, show.result.error
+    assert [0, 1, 2] == late
+    replay(show)
+
+
+def test_of_two_timers_that_fire_at_once_the_inner_one_is_not_heard_after_its_block() -> None:
+    """Both are due before the first is admitted; leaving the outer block takes the inner one along."""
+    seen: list[str] = []
+
+    async def story(hub: Hub) -> None:
+        try:
+            async with hub.timeout(5), hub.timeout(5):
+                await hub.sleep(60)
+        except TimeoutError:
+            seen.append("late")
+        await hub.sleep(1)
+
+    async def main(loop: VirtualLoop) -> Any:
+        orchestration = stage(Story(story), {"ada": "A"})
+        # With an order to choose, admissions wait until all that is due has gathered.
+        run = orchestration.run("Go", conditions=Conditions(clock=loop.wall, choose=lambda n: 0))
+        return await run, run.records
+
+    result, records = run_virtually(main)
+    assert result.complete, result.error
+    assert ["late"] == seen
+    assert ["start", "timeout"] == [record.body["what"] for record in records if record.kind == "input"]
 
 
 def test_a_timeout_around_a_read_cancels_it() -> None:
@@ -722,6 +769,63 @@ def test_a_composite_tool_of_an_agent_alone_has_no_hub_to_speak_of() -> None:
 
 
 # -- the end ------------------------------------------------------------------
+
+
+def test_a_second_cancellation_does_not_interrupt_the_tidying_up() -> None:
+    """A strand is told once; what it does in `finally` is done to the end."""
+    tidying, finish = asyncio.Event(), asyncio.Event()
+    log: list[str] = []
+
+    async def tidy() -> str:
+        tidying.set()
+        await finish.wait()
+        return "tidied"
+
+    async def story(hub: Hub) -> None:
+        try:
+            await hub.ask("ada", "x")
+        finally:
+            log.append(await hub.do("tidy", tidy))
+
+    async def main() -> Any:
+        model = Waiting()
+        orchestration = stage(Story(story), {"ada": model})
+        run = orchestration.run("Go")
+        await model.asked.wait()
+        run.cancel()
+        await tidying.wait()
+        run.cancel()
+        await asyncio.sleep(0)
+        finish.set()
+        return await run, run.records, orchestration
+
+    result, records, orchestration = alone(main)
+    assert "cancelled" == result.stop_reason
+    assert ["tidied"] == log
+    asyncio.run(orchestration.replay(records))
+
+
+def test_a_branch_has_not_ended_before_what_it_began() -> None:
+    """A branch that leaves branches of its own behind arrives when those have tidied up."""
+    log: list[str] = []
+
+    async def inner(hub: Hub) -> None:
+        try:
+            await hub.sleep(60)
+        finally:
+            await hub.sleep(5)
+            log.append("inner")
+
+    async def outer(hub: Hub) -> str:
+        await hub.each(lambda _: inner(hub), [1]).__aenter__()
+        await hub.sleep(1)
+        return "outer"
+
+    async def story(hub: Hub) -> None:
+        log.extend(await at_once(hub, lambda: outer(hub)))
+
+    assert tell_virtually(story).result.complete
+    assert ["inner", "outer"] == log
 
 
 def test_a_mode_that_returns_early_takes_its_branches_with_it() -> None:

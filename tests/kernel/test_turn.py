@@ -171,6 +171,20 @@ def test_a_write_that_raised_may_have_happened() -> None:
     assert 4 == len(session_of(show))
 
 
+def test_a_write_that_cancelled_itself_may_have_happened() -> None:
+    """However a write ends, it had begun."""
+
+    @tool(effect="write")
+    async def odd() -> str:
+        """Cancel itself."""
+        raise asyncio.CancelledError
+
+    show = tell(lambda hub: hub.try_ask("ada", "x"), [call("odd"), Overloaded("too busy")], tools=[odd])
+
+    assert [True] == [event.kept for event in show.notebook.events(AgentFailed)]
+    replay(show)
+
+
 def test_a_write_that_was_refused_has_not_happened() -> None:
     """Wrong arguments are no reason to keep a failed turn."""
     charged: list[int] = []

@@ -42,11 +42,8 @@ class TestModeratedWithChoices(TestModerated):
 
 
 class TestModeratedInTheMiddle(TestModerated):
-    """The moderator need not be the first agent, and may name experts without tools."""
+    """The moderator need not be the first agent."""
 
     @pytest.fixture
     def mode(self) -> Mode:
         return Moderated("bob", rounds=2)
-
-    def say(self, agent: str, nth: int, request: Request) -> Line:
-        return "ada" if agent == "bob" and nth == 1 else super().say(agent, nth, request)

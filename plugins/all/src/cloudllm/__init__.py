@@ -63,6 +63,20 @@ if TYPE_CHECKING:
     from cloudllm_journal_jsonl import (
         Jsonl,
     )
+    from cloudllm_mode_debate import (
+        ConvergenceChecked,
+        Debate,
+        Scorer,
+        jaccard,
+    )
+    from cloudllm_mode_hierarchical import (
+        Hierarchical,
+        HierarchicalLayerFailed,
+    )
+    from cloudllm_mode_moderated import (
+        Moderated,
+        SpeakerChosen,
+    )
     from cloudllm_mode_parallel import (
         Parallel,
     )
@@ -100,13 +114,17 @@ __all__ = [
     "Console",
     "ContextStrategy",
     "ContextView",
+    "ConvergenceChecked",
     "Cut",
+    "Debate",
     "Emit",
     "Event",
     "EventSink",
     "FileError",
     "FileSystem",
     "Functions",
+    "Hierarchical",
+    "HierarchicalLayerFailed",
     "Hub",
     "Image",
     "Journal",
@@ -116,6 +134,7 @@ __all__ = [
     "Line",
     "Message",
     "Mode",
+    "Moderated",
     "OpenAI",
     "Orchestration",
     "Outcome",
@@ -135,8 +154,10 @@ __all__ = [
     "RoundRobin",
     "Run",
     "RunResult",
+    "Scorer",
     "Script",
     "Signal",
+    "SpeakerChosen",
     "StopReason",
     "Text",
     "Thinking",
@@ -151,6 +172,7 @@ __all__ = [
     "default_registry",
     "hookimpl",
     "ids_in",
+    "jaccard",
     "lines_for",
     "load_records",
     "read_script",
@@ -213,6 +235,20 @@ _HOMES = {
     ],
     "cloudllm_journal_jsonl": [
         "Jsonl",
+    ],
+    "cloudllm_mode_debate": [
+        "ConvergenceChecked",
+        "Debate",
+        "Scorer",
+        "jaccard",
+    ],
+    "cloudllm_mode_hierarchical": [
+        "Hierarchical",
+        "HierarchicalLayerFailed",
+    ],
+    "cloudllm_mode_moderated": [
+        "Moderated",
+        "SpeakerChosen",
     ],
     "cloudllm_mode_parallel": [
         "Parallel",

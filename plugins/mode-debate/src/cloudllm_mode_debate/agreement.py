@@ -14,7 +14,7 @@ import math
 import numbers
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 from unicodedata import category, normalize
 
 from cloudllm_core.errors import SettingsError, SetupError, near_miss
@@ -75,12 +75,12 @@ SCORERS: Final[Mapping[str, Scorer]] = {"jaccard": jaccard}
 def as_scorer(scorer: Scorer | str) -> Scorer:
     """*scorer*, or the one of that name. Raises: SettingsError: there is none, or it is no plain function."""
     known = ", ".join(map(repr, SCORERS))
-    if isinstance(scorer, str) and scorer in SCORERS:
-        return SCORERS[scorer]
-    if isinstance(scorer, str) or not callable(scorer) or inspect.iscoroutinefunction(scorer):
-        hint = near_miss(scorer, list(SCORERS)) if isinstance(scorer, str) else ""
-        expected = f"the name of a scorer ({known}) or, in Python, a plain function of the texts"
-        raise SettingsError("scorer", repr(scorer), expected, hint)
+    if isinstance(scorer, str):
+        if scorer in SCORERS:
+            return SCORERS[scorer]
+        raise SettingsError("scorer", repr(scorer), f"the name of a scorer ({known})", near_miss(scorer, list(SCORERS)))
+    if inspect.iscoroutinefunction(scorer) or not callable(scorer):
+        raise SettingsError("scorer", repr(scorer), f"the name of a scorer ({known}) or a plain function of the texts")
     return scorer
 
 
@@ -98,7 +98,8 @@ def measure(scorer: Scorer, texts: Sequence[str]) -> float:
     return _checked(name_of(scorer), scorer(texts))
 
 
-def _checked(name: str, score: object) -> float:
-    if isinstance(score, bool) or not isinstance(score, numbers.Real) or not 0 <= score <= 1:
+def _checked(name: str, score: Any) -> float:
+    number = isinstance(score, numbers.Real) and not isinstance(score, bool)
+    if not number or not 0 <= score <= 1:
         raise SetupError(f"The scorer {name} gave {score!r}; agreement is a number from 0 to 1. Correct the scorer.")
     return float(score)

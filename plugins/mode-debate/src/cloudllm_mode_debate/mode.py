@@ -46,9 +46,7 @@ class Debate(Mode):
 
     async def run(self, hub: Hub, prompt: str) -> Outcome:
         if len(hub.agents) < 2:
-            raise SetupError(
-                "A debate takes two agents at least, and here is one. Add another, or choose another mode."
-            )
+            raise SetupError("A debate takes two agents or more, and here is one. Add another, or choose another mode.")
         score: float | None = None
         positions: list[Reply] = []
         converged = False

@@ -81,7 +81,7 @@ class Moderated(Mode):
         """Who speaks in this round: the moderator's choice, made in two attempts at most, or the first of *waiting*."""
         picks: list[tuple[str, str]] = []
         note = invitation = self.invitation(hub, number)
-        for verb in ("chooses", "chooses again"):
+        for verb in ("chooses a speaker", "chooses again"):
             refused = ["Your answer is not the name of an expert and nothing else."]
             tools = [self.choose_speaker(hub, picks, refused)]
             reply = await hub.try_ask(self.moderator, prompt, note=note, tools=tools, reason=f"{verb}, round {number}")
