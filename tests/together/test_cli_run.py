@@ -10,6 +10,9 @@ import sys
 
 import pytest
 
+from cloudllm_core import default_registry
+
+MODES = ", ".join(default_registry().names("mode"))
 COMMAND = [sys.executable, "-m", "cloudllm_cli"]
 ADA = '[[agents]]\nname = "ada"\nmodel = { name = "script:ada", path = "script.toml" }\n'
 BOB = ADA.replace("ada", "bob")
@@ -49,10 +52,7 @@ def model(text):
     [
         (
             f'mode = "round-robn"\n{ADA}',
-            (
-                "mode: No mode is called 'round-robn' (installed: parallel, ralph, round-robin). "
-                "Did you mean 'round-robin'?"
-            ),
+            (f"mode: No mode is called 'round-robn' (installed: {MODES}). Did you mean 'round-robin'?"),
         ),
         (
             f'mode = {{ name = "round-robin", ruonds = 2 }}\n{ADA}',
