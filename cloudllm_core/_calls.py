@@ -179,7 +179,8 @@ class Calls:
             return self.begin_composite(call)
 
         async def perform(key: str) -> dict[str, Json]:
-            result = await toolbox.call(call, self.context(call, key, definition.timeout))
+            async with self.run.gate(definition):
+                result = await toolbox.call(call, self.context(call, key, definition.timeout))
             return {"content": result.content, "is_error": result.is_error}
 
         return self.run.spine.request("tool", definition.effect, self.about(call), perform)

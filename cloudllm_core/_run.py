@@ -13,6 +13,7 @@ import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -20,7 +21,7 @@ import attrs
 import structlog
 
 from ._broadcast import Broadcast, Outlet, SinkReport
-from ._contracts import RunStop
+from ._contracts import RunStop, ToolDefinition
 from ._effects import Choose, Spine
 from ._events import Signal
 from ._journal import Chain, encode
@@ -117,6 +118,7 @@ class Run:
     _bells: list[asyncio.Future[None]] = attrs.Factory(list)
     _ears: list[asyncio.Queue[Signal | None]] = attrs.Factory(list)
     _closing: asyncio.Task[None] | None = None
+    _gates: dict[str, asyncio.Semaphore] = attrs.Factory(dict)
 
     @classmethod
     def begin(
@@ -181,6 +183,12 @@ class Run:
         self.broadcast.signal(signal)
         for ear in self._ears:
             ear.put_nowait(signal)
+
+    def gate(self, tool: ToolDefinition) -> AbstractAsyncContextManager[None]:
+        """Lets in as many calls of *tool* at once as it says, from all agents together."""
+        if tool.concurrency is None:
+            return nullcontext()
+        return self._gates.setdefault(tool.name, asyncio.Semaphore(tool.concurrency))
 
     def cancel(self) -> None:
         """Tell the run to stop; it ends with the stop reason ``cancelled``. From any thread; more than once is fine."""

@@ -67,7 +67,6 @@ class Toolbox:
 
     protocols: dict[str, ToolProtocol] = attrs.Factory(dict)
     offers: dict[str, Offer] = attrs.Factory(dict)
-    _gates: dict[str, asyncio.Semaphore] = attrs.Factory(dict)
     _digest: str | None = None
     _tokens: int | None = None
 
@@ -120,7 +119,6 @@ class Toolbox:
     def with_more(self, protocols: Iterable[ToolProtocol]) -> Toolbox:
         """A toolbox with *protocols* on top, for one turn; this one stays as it is."""
         box = self.copy()
-        box._gates = self._gates
         for protocol in protocols:
             box.add(protocol)
         return box
@@ -162,12 +160,8 @@ class Toolbox:
     async def call(self, call: ToolCall, context: ToolContext) -> ToolResult:
         """Make *call*; whatever happens becomes its result. Only a cancellation passes through."""
         offer = self.offers[call.name]
-        limit = offer.definition.concurrency
         try:
-            if limit is None:
-                return await self._bounded(offer, call, context)
-            async with self._gates.setdefault(call.name, asyncio.Semaphore(limit)):
-                return await self._bounded(offer, call, context)
+            return await self._bounded(offer, call, context)
         except Exception as problem:  # noqa: BLE001 -- for the model to read
             return ToolResult(call.id, text_of(f"{type(problem).__name__}: {problem}", OUTPUT_CAP)[0], is_error=True)
         except (SystemExit, GeneratorExit) as problem:  # a tool may not end the program

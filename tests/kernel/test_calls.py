@@ -321,6 +321,49 @@ def test_concurrency_holds_across_the_calls_of_a_turn_with_tools_of_its_own() ->
     assert 2 == most[0]
 
 
+@pytest.mark.parametrize("with_more", [False, True])
+def test_concurrency_holds_for_all_agents_of_a_run_together(with_more: bool) -> None:
+    """Two agents with one tool share its gate, also in turns with tools of their own."""
+    inside, most = [0], [0]
+
+    @tool(effect="read", concurrency=1)
+    async def narrow() -> str:
+        """Only one at a time."""
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        await asyncio.sleep(1)
+        inside[0] -= 1
+        return "ok"
+
+    async def story(hub: Any) -> None:
+        async with hub.ask_all(hub.agents, "Go.", tools=[echo] if with_more else []) as replies:
+            async for _ in replies:
+                pass
+
+    script = {name: [[call("narrow"), call("narrow")], "Done."] for name in ("ada", "bob", "cyn")}
+    show = tell_virtually(story, script, tools=[narrow])
+
+    assert 1 == most[0]
+    assert [[("ok", False)] * 2] * 3 == [results_of(show, name) for name in script]
+
+
+def test_the_time_of_a_call_begins_when_it_is_let_in() -> None:
+    """A call that waits for its turn is not given up meanwhile, and its deadline is a true one."""
+    left: list[float] = []
+
+    @tool(effect="read", concurrency=1, timeout=3)
+    async def narrow(context: ToolContext) -> str:
+        """Take two seconds."""
+        left.append(context.deadline - asyncio.get_running_loop().time())
+        await asyncio.sleep(2)
+        return "ok"
+
+    show = tell_virtually(ask_ada, [[call("narrow")] * 4, "Done."], tools=[narrow])
+
+    assert [("ok", False)] * 4 == results_of(show)
+    assert [3.0] * 4 == left
+
+
 def test_a_batch_over_the_limit_is_answered_whole_and_run_in_part() -> None:
     """Of 20 calls with a limit of 5, five run; all 20 have a result; the model is asked once more, without choice."""
     ran: list[int] = []

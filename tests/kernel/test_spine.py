@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cloudllm_core import Hub, Outcome, tool
+from cloudllm_core import Hub, Limits, Outcome, tool
 from cloudllm_core._run import Conditions
 from cloudllm_core._strands import Waitable
 from cloudllm_core.errors import (
@@ -195,28 +195,30 @@ def test_an_error_in_a_branch_comes_out_of_the_loop_and_closes_the_others() -> N
 
 
 def test_a_cancellation_while_branches_close_is_held_and_raised_after() -> None:
-    """Leaving waits for all branches, also when the run is cancelled meanwhile."""
+    """Leaving waits for all branches, also when a timeout fires meanwhile; then it is raised, once."""
     order: list[str] = []
 
     async def slow_to_leave(hub: Hub) -> None:
         try:
             await hub.sleep(100)
         finally:
-            await hub.do("tidy", lambda: order.append("tidied"), effect="write")
+            await hub.sleep(3)
+            order.append("tidied")
 
     async def story(hub: Hub) -> None:
         try:
             async with hub.timeout(3):
                 async with hub.each(lambda _: slow_to_leave(hub), [1]):
                     await hub.sleep(2)
-                order.append("unreachable?")
-                await hub.sleep(5)
+                order.append("never")
         except TimeoutError:
             order.append("late")
 
     show = tell_virtually(story)
-    assert ["tidied", "unreachable?", "late"] == order
+    assert ["tidied", "late"] == order
     assert show.result.complete
+    replay(show)
+    assert ["tidied", "late"] * 2 == order
 
 
 def test_branches_within_branches() -> None:
@@ -709,6 +711,27 @@ def test_a_composite_tool_that_breaks_a_rule_fails_the_run() -> None:
     assert 1 == len(requests(show))
 
 
+def test_a_composite_tool_that_reaches_a_limit_stops_the_run() -> None:
+    """A limit is not for the model to read, either."""
+
+    async def body(hub: Hub, choice: str) -> None:
+        async with hub.round():
+            raise AssertionError("one round too many")
+
+    vote = vote_tool([], body)
+
+    async def story(hub: Hub) -> None:
+        async with hub.round():
+            await hub.ask("ada", "x", tools=[vote])
+
+    show = tell(story, [call("vote", choice="What?"), "Ok."], limits=Limits(rounds=1))
+
+    assert "limit" == show.result.stop_reason
+    assert "The run reached its limit of 1 rounds. Raise it with Limits(rounds=...)." == str(show.result.error)
+    assert 1 == len(requests(show))
+    replay(show)
+
+
 def test_a_composite_tool_may_ask_another_agent() -> None:
     """What the other says is heard by all, as ever; asking its own agent is refused."""
     busy: list[str] = []
@@ -827,10 +850,12 @@ def test_a_branch_has_not_ended_before_what_it_began() -> None:
         return "outer"
 
     async def story(hub: Hub) -> None:
+        start = hub.now()
         log.extend(await at_once(hub, lambda: outer(hub)))
+        log.append(f"after {hub.now() - start:g} s")
 
     assert tell_virtually(story).result.complete
-    assert ["inner", "outer"] == log
+    assert ["inner", "outer", "after 6 s"] == log
 
 
 def test_a_mode_that_returns_early_takes_its_branches_with_it() -> None:
