@@ -252,6 +252,7 @@ class Agent:
     def _forked(self, name: str | None, session: Session, event: Event) -> Agent:
         fork = copy.copy(self)
         fork.name, fork.session, fork.parts, fork.waiting = name or self.name, session, [], [event]
+        fork.options, fork.metadata = dict(self.options), dict(self.metadata)
         return fork
 
     # -- tools ----------------------------------------------------------------

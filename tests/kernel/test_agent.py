@@ -480,3 +480,14 @@ def test_a_run_that_cannot_begin_takes_no_news() -> None:
     assert [MessageReceived(agent="ada")] == ada.waiting
     orchestration.run_sync("Go")
     assert [] == ada.waiting
+
+
+def test_a_fork_has_options_and_metadata_of_its_own() -> None:
+    """What is changed at a fork stays there."""
+    ada = Agent("ada", ScriptedProvider(), options={"temperature": 0}, metadata={"team": "a"}, registry=Registry.of())
+
+    fork = ada.fork("eve")
+    fork.options["temperature"] = 1
+    fork.metadata["team"] = "b"
+
+    assert ({"temperature": 0}, {"team": "a"}) == (ada.options, ada.metadata)
