@@ -58,7 +58,10 @@ class Performance:
         spine = run.spine
         self.hub = hub = RunHub(run, self.members, self.mode.name, self.seed, self.stop_on_failure)
         try:
-            self.outcome = await self._within_limits(run, hub)
+            try:
+                self.outcome = await self._within_limits(run, hub)
+            finally:  # branches that the mode entered and never left: the last record is the run's
+                await spine.close(tuple(spine.here().children))
         except LimitReachedError as limit:
             self.limit = limit
             spine.note(LimitReached(limit=limit.limit, allowed=limit.allowed))

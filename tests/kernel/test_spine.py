@@ -906,3 +906,20 @@ def test_a_model_that_fails_at_once_is_a_failure_of_its_turn_only() -> None:
 def test_the_shortest_turn_makes_one_effect() -> None:
     """One model call, one start, one end."""
     assert [("model", "ok")] == effects(tell(ask_ada).records)
+
+
+def test_branches_never_left_end_before_the_run_says_so() -> None:
+    """Whatever a mode forgets, the last record of a run is its end, and the run replays."""
+
+    async def story(hub: Hub) -> None:
+        async def branch(item: int) -> None:
+            await hub.sleep(60 * item)
+
+        await hub.each(branch, [1, 2]).__aenter__()
+        await hub.sleep(1)
+
+    show = tell_virtually(story)
+
+    assert show.result.complete, show.result.error
+    assert "RunCompleted" == show.notebook.titles[-1]
+    replay(show)
