@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import os
 import traceback
 import types
 from collections import deque
@@ -21,6 +22,9 @@ import attrs
 
 from ._records import Record
 from .errors import BusyAgentError, ForeignAwaitError, ForeignTaskError, RunOverError
+
+ASYNCIO = os.path.dirname(asyncio.__file__)
+"""Where asyncio's own code is: a project may well be called so, too."""
 
 Perform = Callable[[str], Coroutine[Any, Any, Any]]
 """Performs an effect, given its idempotency key; runs outside all strands."""
@@ -284,7 +288,7 @@ def where_it_waits(coro: Any) -> str:
         if frame is None:
             break
         code: types.CodeType = frame.f_code
-        if "asyncio" not in code.co_filename:
+        if not code.co_filename.startswith(ASYNCIO):
             place = f"{code.co_filename}:{frame.f_lineno} in {code.co_name}"
         coro = next((c for a in ("cr_await", "ag_await", "gi_yieldfrom") if (c := getattr(coro, a, None))), None)
     return place
@@ -293,7 +297,7 @@ def where_it_waits(coro: Any) -> str:
 def foreign_use(strand: str, problem: Exception) -> ForeignAwaitError | None:
     """What *problem* means if asyncio raised it because a strand is no task (`asyncio.timeout`, `TaskGroup`)."""
     frames = list(traceback.walk_tb(problem.__traceback__))
-    ours = [(frame, line) for frame, line in frames if "asyncio" not in frame.f_code.co_filename]
+    ours = [(frame, line) for frame, line in frames if not frame.f_code.co_filename.startswith(ASYNCIO)]
     if type(problem) is not RuntimeError or not ours or frames[-1][0] is ours[-1][0]:
         return None
     frame, line = ours[-1]
