@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._agent import Agent
     from ._contracts import (
-        ContextStrategy,
-        ContextView,
-        Cut,
         Emit,
         Hub,
         Mode,
@@ -49,7 +46,10 @@ if TYPE_CHECKING:
     from ._records import Record
     from ._registry import Registry, default_registry
     from ._run import Run, RunResult
+    from ._stores import Item, Store
+    from ._strategies import ContextStrategy, ContextView, Cut, Desk
     from ._tape import PastEnds
+    from ._thoughts import Thought, ThoughtChain, ThoughtType
     from ._tool import Functions, Prefixed, Tool, tool
 
 __all__ = [
@@ -59,12 +59,14 @@ __all__ = [
     "ContextStrategy",
     "ContextView",
     "Cut",
+    "Desk",
     "Emit",
     "Event",
     "EventSink",
     "Functions",
     "Hub",
     "Image",
+    "Item",
     "Journal",
     "JournalText",
     "Limits",
@@ -84,8 +86,12 @@ __all__ = [
     "RunResult",
     "Signal",
     "StopReason",
+    "Store",
     "Text",
     "Thinking",
+    "Thought",
+    "ThoughtChain",
+    "ThoughtType",
     "Tool",
     "ToolCall",
     "ToolContext",
@@ -103,8 +109,7 @@ __all__ = [
 
 _HOMES = {
     "_agent": "Agent",
-    "_contracts": "ContextStrategy ContextView Cut Emit Hub Mode Outcome Provider Request "
-    "ToolContext ToolDefinition ToolProtocol",
+    "_contracts": "Emit Hub Mode Outcome Provider Request ToolContext ToolDefinition ToolProtocol",
     "_events": "Event Signal",
     "_history": "repair_history validate_history",
     "_hookspecs": "hookimpl",
@@ -116,7 +121,10 @@ _HOMES = {
     "_records": "Record",
     "_registry": "Registry default_registry",
     "_run": "Run RunResult",
+    "_stores": "Item Store",
+    "_strategies": "ContextStrategy ContextView Cut Desk",
     "_tape": "PastEnds",
+    "_thoughts": "Thought ThoughtChain ThoughtType",
     "_tool": "Functions Prefixed Tool tool",
 }
 """Which module a name lives in."""

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import attrs
 
 from ._calls import Approve, Member
-from ._contracts import ContextStrategy, Provider, ToolProtocol
+from ._contracts import Provider, ToolProtocol
 from ._events import (
     Event,
     Forked,
@@ -22,16 +22,24 @@ from ._events import (
     ProtocolAdded,
     ProtocolRemoved,
     SystemPromptSet,
+    ThoughtCommitted,
 )
+from ._identity import names_of, remembered, tools_named
 from ._limits import Limits
 from ._messages import Json, Message, Reply
+from ._output import Shape
 from ._portal import portal
 from ._registry import Registry, default_registry
 from ._run import Run, RunResult
 from ._session import Session
+from ._solo import alone
+from ._strategies import ContextStrategy
+from ._thoughts import Thought, ThoughtChain
+from ._threads import in_thread
 from ._toolbox import Toolbox, protocols_of
-from ._turn import take_turn
 from .errors import BusyAgentError, SettingsError, SetupError
+
+T = TypeVar("T")
 
 FORBIDDEN = frozenset('/:"\\')
 """Characters an agent's name may not have: they mean something in lanes, transcripts and journals."""
@@ -66,6 +74,8 @@ class Agent:
     """Passed to the provider with every request (temperature ...)."""
 
     strategy: ContextStrategy | None
+    thoughts: ThoughtChain | None
+    shape: Shape | None
     max_tool_calls: int
     """Per turn."""
 
@@ -91,6 +101,8 @@ class Agent:
         metadata: Mapping[str, Json] | None = None,
         tools: Iterable[Any] = (),
         strategy: ContextStrategy | str | Mapping[str, Any] | None = None,
+        thoughts: ThoughtChain | str | Mapping[str, Any] | None = None,
+        output: Any = None,
         options: Mapping[str, Json] | None = None,
         max_tokens: int = 128_000,
         max_tool_calls: int = 25,
@@ -104,6 +116,9 @@ class Agent:
             instructions: the agent's own; kept in every run.
             tools: functions with `@tool`, tool protocols, or the names of installed ones.
             strategy: what to do when the session is too long; a name or a `ContextStrategy`.
+            thoughts: the agent's own notes across runs; a name or a `ThoughtChain`.
+            output: the type of its answers: an attrs class, a TypedDict, a pydantic model, ``list[str]`` ...
+                `Reply.output` is one; an answer that is none may be repaired once, then the turn fails.
             max_tokens: budget of the session, instructions and tool schemas included.
             max_tool_calls: how many calls one turn may make.
 
@@ -117,7 +132,7 @@ class Agent:
                 f"Agent {name!r}", f"max_tokens={max_tokens}, max_tool_calls={max_tool_calls}", "positive numbers"
             )
         chosen = None if strategy is None else registry.build("context_strategy", strategy)
-        protocols = protocols_of(_named(registry, tools))
+        protocols = protocols_of(tools_named(registry, tools))
         self.__attrs_init__(
             name=name,
             model=model_name or provider.name,
@@ -128,6 +143,8 @@ class Agent:
             metadata=dict(metadata or {}),
             options=dict(options or {}),
             strategy=chosen,
+            thoughts=None,
+            shape=None if output is None else Shape.of(output),
             max_tool_calls=max_tool_calls,
             limits=limits or Limits(),
             toolbox=Toolbox.of(protocols),
@@ -136,6 +153,35 @@ class Agent:
             parts=[],
             waiting=[],
         )
+        if thoughts is not None:
+            self.thoughts = registry.build("thought_chain", thoughts).for_agent(self.identity)
+
+    @classmethod
+    def resume_from_latest(
+        cls,
+        thoughts: ThoughtChain,
+        model: str | Provider | Mapping[str, Any] | None = None,
+        *,
+        tools: Iterable[Any] = (),
+        registry: Registry | None = None,
+        **options: Any,
+    ) -> Agent:
+        """
+        The agent that last wrote to *thoughts*, told the context of its last thought.
+
+        Args:
+            model: instead of the one it had.
+            tools: those it had that are not plugins' protocols, and others; names are looked up by themselves.
+            options: of `Agent`, instead of what it was (``name``, ``instructions`` ...).
+
+        Raises:
+            SetupError: there is nothing to resume from, or a tool it had is not to be had.
+        """
+        registry = registry or default_registry()
+        was = remembered(thoughts, registry, tools, options if model is None else options | {"model": model})
+        agent = cls(**was, thoughts=thoughts, registry=registry)
+        agent.session.receive(thoughts.to_bootstrap_prompt(thoughts.thoughts[-1].index))
+        return agent
 
     # -- alone ----------------------------------------------------------------
 
@@ -161,9 +207,19 @@ class Agent:
                     yield signal.text
             _reply_of(await run)
 
-    async def generate(self, text: str) -> str:
-        """The answer to *text* alone: the session is neither read nor changed."""
-        return _reply_of(await self._begin(text, Session(self.session.max_tokens))).text
+    @overload
+    async def generate(self, text: str) -> str: ...
+
+    @overload
+    async def generate(self, text: str, output: type[T]) -> T: ...
+
+    async def generate(self, text: str, output: Any = None) -> Any:
+        """The answer to *text* alone, as an *output* if that is given: the session is neither read nor changed."""
+        asked = self if output is None else copy.copy(self)
+        if output is not None:
+            asked.shape, asked.parts, asked.waiting = Shape.of(output), [], []
+        reply = _reply_of(await asked._begin(text, Session(self.session.max_tokens)))
+        return reply.text if output is None else reply.output
 
     def _begin(self, text: str, session: Session) -> Run:
         if not text.strip():
@@ -173,37 +229,13 @@ class Agent:
                 raise BusyAgentError(self.name, "a run holds its session")
             session.holder = self
         member = self.member(session)
-        start = {
-            "orchestration": self.name,
-            "mode": "send",
-            "agents": [member.to_json()],
-            "prompt": text,
-            "sessions": {self.name: [message.to_json() for message in session.messages]},
-        }
 
-        async def story(run: Run) -> Reply:
-            with run.spine.hold(self.name):
-                return await take_turn(run, member, [text], task=text)
-
-        def summary(run: Run) -> RunResult:
+        def let_go(run: Run) -> None:
             session.holder = None
             self.parts.remove((run, member))
-            main = run.spine.main
-            reply = main.result if main else None
-            replies = (reply,) if isinstance(reply, Reply) else ()
-            return RunResult(
-                run_id=run.id,
-                answer=replies[0].text if replies else None,
-                complete=bool(replies),
-                stop_reason="completed" if replies else "failed",
-                messages=replies,
-                usage=member.usage,
-                usage_by_agent={self.name: member.usage},
-                error=run.spine.failure or (main.error if main else None),
-            )
 
         try:
-            run = Run.begin(start, story, summary, limits=self.limits)
+            run = alone(member, text, self.limits, let_go)
         except BaseException:
             session.holder = None
             raise
@@ -255,6 +287,40 @@ class Agent:
         fork.options, fork.metadata = dict(self.options), dict(self.metadata)
         return fork
 
+    # -- thoughts -------------------------------------------------------------
+
+    @property
+    def identity(self) -> dict[str, Json]:
+        """Who the agent is, as its thought chain keeps it."""
+        return {
+            "name": self.name,
+            "model": f"{self.provider.name}:{self.model}",
+            "instructions": self.instructions,
+            "expertise": self.expertise,
+            "personality": self.personality,
+            "tools": [name for protocol in self.toolbox.protocols.values() for name in names_of(protocol)],
+        }
+
+    async def commit(self, type: str, content: str, refs: Iterable[int] = ()) -> Thought:
+        """
+        Add a thought to the agent's chain; when this returns, it is kept.
+
+        Args:
+            type: a `ThoughtType`, or any other word.
+            refs: indices of earlier thoughts that this one builds on.
+
+        Raises:
+            SetupError: the agent keeps no thoughts, or a reference is to none of them.
+        """
+        chain, who, refs = self.thoughts, self.identity, tuple(refs)
+        if chain is None:
+            raise SetupError(
+                f"Agent {self.name!r} keeps no thoughts. Give it a chain: Agent(..., thoughts='jsonl:DIR')"
+            )
+        thought = await in_thread(chain.commit, who, type, content, refs)
+        self.waiting.append(ThoughtCommitted(agent=self.name, thought_type=thought.type, index=thought.index))
+        return thought
+
     # -- tools ----------------------------------------------------------------
 
     def add_protocol(self, protocol: ToolProtocol | str | Mapping[str, Any], name: str | None = None) -> str:
@@ -291,7 +357,8 @@ class Agent:
         lines = [f"You are {self.name}."]
         lines += [f"Your expertise: {self.expertise}"] if self.expertise else []
         lines += [f"Your approach: {self.personality}"] if self.personality else []
-        return "\n\n".join(part for part in ("\n".join(lines), self.instructions, system_context) if part)
+        form = "" if self.shape is None else self.shape.instruction
+        return "\n\n".join(part for part in ("\n".join(lines), self.instructions, system_context, form) if part)
 
     def member(self, session: Session, system_context: str = "", approver: Approve | None = None) -> Member:
         """The agent's part in a run that works on *session*."""
@@ -300,6 +367,11 @@ class Agent:
             model=self.model,
             provider=self.provider,
             instructions=self.system_prompt(system_context),
+            thoughts=self.thoughts,
+            thoughts_kept=len(self.thoughts.thoughts) if self.thoughts is not None else 0,
+            identity=self.identity if self.thoughts is not None else {},
+            shape=self.shape,
+            tags=tuple(map(str, tags)) if isinstance(tags := self.metadata.get("tags"), list) else (),
             session=session,
             toolbox=self.toolbox.copy(),
             strategy=self.strategy,
@@ -309,21 +381,6 @@ class Agent:
             approver=approver,
             waiting=list(self.waiting),
         )
-
-
-def _named(registry: Registry, tools: Iterable[Any]) -> list[Any]:
-    if isinstance(tools, str):
-        raise SetupError(f"tools={tools!r} is one word; give a list of tools, such as tools=[{tools!r}].")
-    named = []
-    for nth, tool in enumerate(tools):
-        if isinstance(tool, (str, Mapping)):
-            named.append(registry.build("tool_protocol", tool, f"tools[{nth}]"))
-        elif isinstance(tool, ToolProtocol) or callable(tool):
-            named.append(tool)
-        else:
-            expected = "a function decorated with @tool, a ToolProtocol, or the name of one"
-            raise SettingsError(f"tools[{nth}]", repr(tool), expected)
-    return named
 
 
 def _reply_of(result: RunResult) -> Reply:

@@ -10,13 +10,16 @@ from typing import Any
 
 import attrs
 
-from ._contracts import ContextStrategy, Hub, Provider, ToolContext
+from ._contracts import Hub, Provider, ToolContext
 from ._events import Event, ToolCallRefused
 from ._journal import digest_text, encode
-from ._messages import NO_USAGE, Json, ToolCall, ToolResult, Usage
+from ._messages import NO_USAGE, Json, JsonObject, ToolCall, ToolResult, Usage
+from ._output import Shape
 from ._run import Run
 from ._session import Session, estimate_tokens
 from ._strands import EffectFailed, Pending, Strand
+from ._strategies import ContextStrategy
+from ._thoughts import ThoughtChain
 from ._tool import text_of
 from ._toolbox import OUTPUT_CAP, Recorded, Toolbox
 from .errors import LimitReachedError, ModeError
@@ -42,6 +45,15 @@ class Member:
     options: Mapping[str, Any] = attrs.Factory(dict)
     max_tool_calls: int = 25
     approver: Approve | None = None
+    thoughts: ThoughtChain | None = None
+    thoughts_kept: int = 0
+    """How many thoughts the chain held when the run began, and since then."""
+
+    identity: JsonObject = attrs.Factory(dict)
+    """Who the agent is, for its thought chain."""
+
+    shape: Shape | None = None
+    tags: tuple[str, ...] = ()
     waiting: list[Event] = attrs.Factory(list)
     """What happened to the agent outside runs, to be announced with its next turn."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
@@ -18,6 +18,7 @@ import attrs
 from ._events import Event
 from ._messages import Completion, Json, JsonObject, Message, Reply
 from ._settings import Configurable, plain
+from ._stores import Store
 
 Effect: TypeAlias = Literal["read", "idempotent", "write", "composite"]
 """What repeating it does: nothing; nothing more; it happens twice; it is mode code, run again on replay."""
@@ -119,6 +120,9 @@ class Request:
     messages: tuple[Message, ...]
     tools: tuple[ToolDefinition, ...] = ()
     tool_choice: Literal["auto", "none"] = "auto"
+    output: JsonObject | None = None
+    """The JSON Schema that the answer must fit, which the instructions say too; for providers that can enforce it."""
+
     options: JsonObject = attrs.Factory(dict)
     """What the agent asked for beyond that (temperature ...), in the provider's own terms."""
 
@@ -168,63 +172,6 @@ class Provider(Configurable, abc.ABC):
         """Close the connection; the next call opens another."""
 
 
-# -- context strategies -------------------------------------------------------
-
-
-@attrs.frozen(kw_only=True)
-class Cut:
-    """A place where a session may be cut without breaking a history."""
-
-    index: int
-    """Messages before it go, the rest stays."""
-
-    turns_kept: int
-    """How many turns begin at or after it."""
-
-    tokens_after: int
-    """The estimate for a request after this cut, instructions, tools and task included."""
-
-
-@attrs.frozen(kw_only=True)
-class ContextView:
-    """A session, as its strategy sees it before a model call."""
-
-    tokens: int
-    """The estimate for the request: instructions, tool schemas and all messages."""
-
-    budget: int
-    messages: tuple[Message, ...]
-    cuts: tuple[Cut, ...]
-    """The legal cuts, oldest first; the turn under way is never cut."""
-
-    @property
-    def load(self) -> float:
-        """Share of the budget that is used."""
-        return self.tokens / self.budget if self.budget else 0.0
-
-
-class ContextStrategy(Configurable, abc.ABC):
-    """
-    Decides when a session is too long and what to keep.
-
-    Write a strategy::                              Offer it::
-
-        @attrs.frozen                                   @hookimpl
-        class Half(ContextStrategy):                    def cloudllm_register_context_strategy() -> type[Half]:
-            name = "half"                                   return Half
-            def choose(self, view): ...
-
-    A strategy chooses among legal cuts and never slices messages itself. The task (the prompt that
-    began the agent's part of a run) stays whatever is chosen.
-    """
-
-    name: ClassVar[str]
-
-    @abc.abstractmethod
-    def choose(self, view: ContextView) -> Cut | None:
-        """The cut to make before this model call, or None to go on as it is. A pure function of *view*."""
-
-
 # -- modes --------------------------------------------------------------------
 
 
@@ -262,8 +209,15 @@ class Hub(Protocol):
     def transcript(self) -> tuple[Reply, ...]:
         """Everything said aloud so far."""
 
+    @property
+    def run_id(self) -> str:
+        """The run's own name, the same on replay: for telling its workers from others'."""
+
     def describe(self, agent: str) -> str:
         """The agent's expertise, for prompts; empty if it has none."""
+
+    def abilities(self, agent: str) -> frozenset[str]:
+        """The names of the agent's tools, and the tags in its ``metadata["tags"]``."""
 
     def round(self) -> AbstractAsyncContextManager[int]:
         """``async with hub.round() as number:``, announced and counted. Raises: LimitReachedError."""
@@ -324,6 +278,12 @@ class Hub(Protocol):
 
         Raises:
             EffectError: *fn* raised.
+        """
+
+    def store(self, store: Store | str | Mapping[str, Any]) -> Store:
+        """
+        *store*, journalled: a replay never touches it. By name (or a table with a ``name``) it is a new
+        one, for this run. Raises: EffectError: from its operations, when the store fails.
         """
 
     def now(self) -> float:

@@ -314,6 +314,19 @@ class ContextCompacted(AgentEvent):
 
     tokens_before: int
     tokens_after: int
+    summary: bool = False
+    """Whether a summary took the place of what went."""
+
+    problem: str | None = None
+    """Why there is no summary, where one was wanted."""
+
+
+@attrs.frozen(kw_only=True)
+class ThoughtCommitted(AgentEvent):
+    """An agent's thought chain grew."""
+
+    thought_type: str
+    index: int
 
 
 # -- other effects ------------------------------------------------------------

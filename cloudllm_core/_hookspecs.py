@@ -12,8 +12,11 @@ from typing import Any, Final
 
 from pluggy import HookimplMarker, HookspecMarker
 
-from ._contracts import ContextStrategy, Mode, Provider, ToolProtocol
+from ._contracts import Mode, Provider, ToolProtocol
 from ._outlets import Command, EventSink, Journal
+from ._stores import Store
+from ._strategies import ContextStrategy
+from ._thoughts import ThoughtChain
 
 hookspec = HookspecMarker("cloudllm")
 hookimpl = HookimplMarker("cloudllm")
@@ -86,6 +89,28 @@ def cloudllm_register_journal() -> type[Journal] | None:
 
 
 @hookspec
+def cloudllm_register_store() -> type[Store] | None:
+    """
+    Offer a place for what agents and processes share.
+
+    Asked when a mode or a tool is first given your store by name.
+    Return a concrete subclass of `Store`.
+    None: nothing here, for instance on a platform you do not support.
+    """
+
+
+@hookspec
+def cloudllm_register_thought_chain() -> type[ThoughtChain] | None:
+    """
+    Offer a place for an agent's own notes.
+
+    Asked when an agent is first given your chain by name.
+    Return a concrete subclass of `ThoughtChain`.
+    None: nothing here, for instance on a platform you do not support.
+    """
+
+
+@hookspec
 def cloudllm_register_command() -> type[Command] | None:
     """
     Offer a word of the command line.
@@ -103,6 +128,8 @@ KINDS: Final[Mapping[str, type[Any]]] = {
     "context_strategy": ContextStrategy,
     "event_sink": EventSink,
     "journal": Journal,
+    "store": Store,
+    "thought_chain": ThoughtChain,
     "command": Command,
 }
 """What a plugin may offer, and the class that an offer extends; the hook is ``cloudllm_register_<kind>``."""

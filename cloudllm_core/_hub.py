@@ -22,7 +22,10 @@ from ._contracts import Effect
 from ._effects import Timer
 from ._events import AgentResponded, AgentSelected, Event, Progress, RoundCompleted, RoundStarted
 from ._messages import Json, Reply
+from ._registry import Registry
 from ._run import Run
+from ._shelf import JournalledStore
+from ._stores import Store
 from ._strands import EffectFailed
 from ._threads import in_thread
 from ._toolbox import protocols_of
@@ -43,6 +46,7 @@ class RunHub:
     members: Mapping[str, Member]
     mode: str
     seed: str
+    registry: Registry
     stop_on_failure: bool = False
     rounds: int = 0
     asked: int = 0
@@ -63,8 +67,16 @@ class RunHub:
     def everyone_spoke(self) -> bool:
         return 0 < self.asked == len(self.said)
 
+    @property
+    def run_id(self) -> str:
+        return self.run.id
+
     def describe(self, agent: str) -> str:
         return self._member(agent).expertise
+
+    def abilities(self, agent: str) -> frozenset[str]:
+        member = self._member(agent)
+        return frozenset([*member.toolbox.offers, *member.tags])
 
     def _member(self, agent: str) -> Member:
         member = self.members.get(agent)
@@ -198,6 +210,12 @@ class RunHub:
             return await spine.wait(spine.request("do", effect, {"name": name, "args": list(args)}, perform))
         except EffectFailed as problem:
             raise EffectError(name, f"{problem.type}: {problem.message}") from problem
+
+    def store(self, store: Store | str | Mapping[str, Any]) -> Store:
+        built: Store = self.registry.build("store", store)
+        if built is not store:
+            self.run.closers.append(built.aclose)
+        return JournalledStore(self.do, built)
 
     def now(self) -> float:
         clock = self.run.spine.tape.clock

@@ -286,6 +286,9 @@ class Reply:
     tool_calls: int = 0
     """How many calls the turn made."""
 
+    output: Any = None
+    """The answer as an instance of the agent's ``output`` type, where it has one."""
+
     def to_json(self) -> dict[str, Json]:
         return {"agent": self.agent, "text": self.text, "usage": self.usage.to_json(), "tool_calls": self.tool_calls}
 

@@ -8,6 +8,7 @@ import inspect
 import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Literal, Self, TypeAlias
 
 import attrs
@@ -109,7 +110,7 @@ class Orchestration:
         Raises:
             SettingsError: names the key, what was found, what was expected, and the near miss.
         """
-        registry = registry or default_registry()
+        registry = (registry or default_registry()).scope()
         rest = dict(settings)
         mode = _mode_settings(registry, rest)
         agents = rest.pop("agents", None)
@@ -233,6 +234,7 @@ class Orchestration:
                 member.session.load(map(Message.from_json, recorded["sessions"].get(name, ())))
                 # what happened to the agents before the run is the recorded run's, too
                 member.waiting = [read_event(event) for event in recorded["waiting"].get(name, ())]
+                member.thoughts_kept = recorded["thoughts"].get(name, 0)
         seed = seed or secrets.token_hex(8)
         start: dict[str, Json] = {
             "orchestration": self.name,
@@ -244,10 +246,19 @@ class Orchestration:
             "on_failure": self.on_failure,
             "seed": seed,
             "sessions": {m.name: [message.to_json() for message in m.session.messages] for m in members.values()},
+            "thoughts": {m.name: m.thoughts_kept for m in members.values() if m.thoughts is not None},
             "waiting": {m.name: [event.to_json() for event in m.waiting] for m in members.values() if m.waiting},
         }
         performance = Performance(
-            self.name, self.mode, dict(self._agents), members, seed, prompt, free, self.on_failure == "stop"
+            name=self.name,
+            mode=self.mode,
+            agents=dict(self._agents),
+            members=members,
+            seed=seed,
+            prompt=prompt,
+            kept=free,
+            stop_on_failure=self.on_failure == "stop",
+            registry=self.registry,
         )
         run = Run.begin(
             start,
@@ -272,9 +283,12 @@ class Orchestration:
         return agent.session if free else agent.session.copy()
 
     async def aclose(self) -> None:
-        """Close the providers' connections. The orchestration can be run again; they open when needed."""
-        for agent in self.agents:
-            await agent.provider.aclose()
+        """Close what providers and tools hold, each whatever the others do. It opens again when needed."""
+        async with AsyncExitStack() as stack:
+            for agent in self.agents:
+                stack.push_async_callback(agent.provider.aclose)
+                for protocol in agent.toolbox.protocols.values():
+                    stack.push_async_callback(protocol.aclose)
 
 
 def _mode_settings(registry: Registry, rest: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:
@@ -290,7 +304,7 @@ def _mode_settings(registry: Registry, rest: dict[str, Any]) -> tuple[Any, tuple
 
 
 def _agent(registry: Registry, table: Mapping[str, Any], where: str) -> Agent:
-    known = [key for key in inspect.signature(Agent).parameters if key not in ("limits", "registry")]
+    known = [key for key in inspect.signature(Agent).parameters if key not in ("limits", "output", "registry")]
     if wrong := next((key for key in table if key not in known), None):
         expected = "limits at the top level, for the whole run" if wrong == "limits" else f"one of {', '.join(known)}"
         raise SettingsError(f"{where}.{wrong}", f"the unknown key {wrong!r}", expected, near_miss(wrong, known))

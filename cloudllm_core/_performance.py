@@ -13,6 +13,7 @@ from ._contracts import Mode, Outcome, RunStop
 from ._events import LimitReached, RunCancelled, RunCompleted, RunFailed
 from ._hub import RunHub
 from ._messages import NO_USAGE, Usage
+from ._registry import Registry
 from ._run import Run, RunResult
 from ._strands import foreign_use
 from .errors import LimitReachedError
@@ -32,6 +33,7 @@ class Performance:
     """Whether the run works on the agents' own sessions."""
 
     stop_on_failure: bool
+    registry: Registry
     hub: RunHub | None = None
     outcome: Outcome | None = None
     limit: LimitReachedError | None = None
@@ -56,7 +58,7 @@ class Performance:
     async def story(self, run: Run) -> None:
         """The main strand: the mode's run, and one last record."""
         spine = run.spine
-        self.hub = hub = RunHub(run, self.members, self.mode.name, self.seed, self.stop_on_failure)
+        self.hub = hub = RunHub(run, self.members, self.mode.name, self.seed, self.registry, self.stop_on_failure)
         try:
             try:
                 self.outcome = await self._within_limits(run, hub)
@@ -131,7 +133,7 @@ class Performance:
         cancelled = isinstance(error, asyncio.CancelledError)
         said = hub.said if hub is not None else []
         answer = self.outcome.answer if self.outcome else None
-        last_failure = hub.failures[-1] if hub is not None and self.nobody_answered else None
+        last_failure = hub.failures[-1] if hub is not None and hub.failures and self.stop_reason == "failed" else None
         ended = error is None and run.spine.failure is None
         return RunResult(
             run_id=run.id,

@@ -7,11 +7,13 @@ leaves all others alone.
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import json
 import os
 import threading
+import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any, Final, Self
@@ -20,11 +22,14 @@ import attrs
 from pluggy import PluginManager, PluginValidationError
 
 from . import _hookspecs, errors
-from ._contracts import ContextStrategy, Mode, Provider, ToolProtocol
+from ._contracts import Mode, Provider, ToolProtocol
 from ._hookspecs import KINDS
 from ._installed import Offer, Plugin, Status, fits, installed, kernel_version, normal, told
 from ._outlets import Command, EventSink, Journal
-from ._settings import show
+from ._settings import hints_of, show
+from ._stores import Store
+from ._strategies import ContextStrategy
+from ._thoughts import ThoughtChain
 from .errors import BrokenPluginError, PluginError, SettingsError, near_miss
 
 _STATUS: Final[Mapping[type[Exception], Status]] = {
@@ -111,6 +116,7 @@ class Registry:
     _added: dict[int, list[Offer]] = attrs.field(init=False, factory=dict)
     _providers: dict[tuple[str, str], Provider] = attrs.field(init=False, factory=dict)
     _lock: Any = attrs.field(init=False, factory=threading.RLock)
+    _shared: dict[str, Any] | None = attrs.field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         self._pluggy.add_hookspecs(_hookspecs)
@@ -128,6 +134,12 @@ class Registry:
         """A registry of what is installed, less what ``CLOUDLLM_BLOCK`` and ``CLOUDLLM_ALLOW`` keep out."""
         block, allow = environ.get("CLOUDLLM_BLOCK"), environ.get("CLOUDLLM_ALLOW")
         return cls(block=block, allow=allow or None, lists=("CLOUDLLM_BLOCK", "CLOUDLLM_ALLOW"))
+
+    def scope(self) -> Self:
+        """This registry, in which the same tools or the same store, named twice, are one: for one team."""
+        scope = copy.copy(self)
+        scope._shared = {}
+        return scope
 
     def plugins(self) -> tuple[Plugin, ...]:
         """Every offer, by kind and name, with what is wrong with it; imports nothing."""
@@ -268,12 +280,21 @@ class Registry:
     def journal(self, name: str) -> type[Journal]:
         return self.get("journal", name)
 
+    def store(self, name: str) -> type[Store]:
+        return self.get("store", name)
+
+    def thought_chain(self, name: str) -> type[ThoughtChain]:
+        return self.get("thought_chain", name)
+
     def command(self, name: str) -> type[Command]:
         return self.get("command", name)
 
     def build(self, kind: str, spec: Any, where: str = "") -> Any:
         """
         What *spec* stands for: a name, a table with a ``name`` and settings, or the thing itself.
+
+        A setting whose annotation is a contract (a strategy inside a strategy, the store of a tool) may be
+        given in the same ways. ``name:location`` is short for a table with a ``location``.
 
         Args:
             kind: any but ``journal`` and ``command``, which are not made from settings.
@@ -286,7 +307,15 @@ class Registry:
             return spec
         where = where or kind
         name, settings = _named(spec, where, f"a name, a table with a 'name', or an instance of {KINDS[kind].__name__}")
-        return self._made(kind, name, settings, where)
+        name, colon, location = name.partition(":")
+        if colon:
+            settings["location"] = location
+        if self._shared is None or kind not in ("tool_protocol", "store"):
+            return self._made(kind, name, settings, where)
+        key = json.dumps([kind, name, settings], sort_keys=True, default=repr)
+        if key not in self._shared:
+            self._shared[key] = self._made(kind, name, settings, where)
+        return self._shared[key]
 
     def resolve_provider(self, spec: str | Mapping[str, Any] | Provider, where: str = "model") -> tuple[Provider, str]:
         """
@@ -314,8 +343,14 @@ class Registry:
             return self._providers[key], model
 
     def _made(self, kind: str, name: str, settings: Mapping[str, Any], where: str) -> Any:
+        cls = self.get(kind, name)
+        hints = hints_of(cls)
+        for key, value in settings.items():
+            inner = next((kind for kind, cls in KINDS.items() if _asks_for(hints.get(key), cls)), None)
+            if inner is not None and isinstance(value, (str, Mapping)):
+                settings = {**settings, key: self.build(inner, value, f"{where}.{key}")}
         try:
-            return self.get(kind, name).from_settings(settings)
+            return cls.from_settings(settings)
         except SettingsError as error:
             error.where = where if error.where == name else f"{where}.{error.where}"
             raise
@@ -325,6 +360,11 @@ class Registry:
         async with AsyncExitStack() as stack:
             for provider in self._providers.values():
                 stack.push_async_callback(provider.aclose)
+
+
+def _asks_for(hint: Any, cls: type[Any]) -> bool:
+    """Whether the annotation *hint* takes a *cls* and no text that would name one."""
+    return hint is cls or (cls in (choices := typing.get_args(hint)) and str not in choices)
 
 
 def _named(spec: Any, where: str, expected: str) -> tuple[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -119,6 +119,8 @@ class Run:
     _ears: list[asyncio.Queue[Signal | None]] = attrs.Factory(list)
     _closing: asyncio.Task[None] | None = None
     _gates: dict[str, asyncio.Semaphore] = attrs.Factory(dict)
+    closers: list[Callable[[], Awaitable[None]]] = attrs.Factory(list)
+    """Closes what was opened for this run alone."""
 
     @classmethod
     def begin(
@@ -271,12 +273,17 @@ class Run:
         self._ring()
         for ear in self._ears:
             ear.put_nowait(None)
-        if self.broadcast.silent:
+        if self.broadcast.silent and not self.closers:
             self._settle(())
         else:
             self._closing = self._loop.create_task(self._close())
 
     async def _close(self) -> None:
+        for closer in self.closers:
+            try:
+                await closer()
+            except Exception as problem:  # noqa: BLE001 -- the run is over, and its result must not be lost for this
+                log.warning("run.not_closed", run=self.id, problem=repr(problem))
         self._settle(await self.broadcast.aclose())
 
     def _settle(self, reports: tuple[SinkReport, ...]) -> None:
@@ -302,7 +309,7 @@ def _check_start(recorded: Any, now: Any) -> None:
         raise DivergenceError(1, "run", 0, repr(was), repr(is_now), field)
 
 
-FREE = ("what", "run_id", "sessions", "waiting", "seed")
+FREE = ("what", "run_id", "sessions", "thoughts", "waiting", "seed")
 """Fields of the first record that a replay takes from the journal."""
 
 

@@ -12,10 +12,10 @@ from itertools import accumulate
 
 import attrs
 
-from ._contracts import ContextView, Cut
 from ._history import problem_after, repair_history
 from ._journal import digest_text, encode
 from ._messages import Image, Message, Part, Private, Text, Thinking, ToolCall, ToolResult
+from ._strategies import ContextView, Cut
 from .errors import HistoryError
 
 IMAGE_TOKENS = 1_000
@@ -169,7 +169,7 @@ class Turn:
     def tokens(self) -> int:
         return self.base.tokens + sum([entry.tokens for entry in self.new])
 
-    def view(self, extra: int) -> ContextView:
+    def view(self, extra: int, pressed: bool = False) -> ContextView:
         """What a strategy sees; *extra* is the estimate for instructions and tool schemas."""
         tokens, entries = self.tokens + extra, self.base.entries
         upto = [0, *accumulate(entry.tokens for entry in entries)]
@@ -183,7 +183,13 @@ class Turn:
             for nth, index in enumerate([*starts, len(entries)])
             if index
         ]
-        return ContextView(tokens=tokens, budget=self.session.max_tokens, messages=self.messages, cuts=tuple(cuts))
+        budget, messages = self.session.max_tokens, self.messages
+        return ContextView(tokens=tokens, budget=budget, messages=messages, cuts=tuple(cuts), pressed=pressed)
+
+    def leaving(self, index: int) -> tuple[tuple[Message, ...], str, int]:
+        """The messages that a cut at *index* takes away, what stands for them, and their estimate."""
+        span = Span().extended(self.base.entries[:index])
+        return tuple([entry.message for entry in span.entries]), span.digest, span.tokens
 
     def _task(self, index: int) -> str | None:
         """The task that a cut at *index* would take away, unless what stays brings one."""
@@ -191,16 +197,17 @@ class Turn:
             return None
         return next((entry.task for entry in reversed(self.base.entries[:index]) if entry.task), None)
 
-    def cut(self, index: int) -> None:
-        """Let go of what stands before *index*, but for the task."""
+    def cut(self, index: int, summary: str | None = None) -> None:
+        """Let go of what stands before *index*, but for the task; *summary* takes its place."""
         task = self._task(index)
         rest = self.base.entries[index:]
-        if task is not None and rest:
-            rest[0] = _led_by(task, rest[0])
-        elif task is not None and self.kept is not None:
+        texts = [text for text in (task, summary) if text is not None]
+        if texts and rest:
+            rest[0] = _led_by(texts, rest[0], task)
+        elif texts and self.kept is not None:
             opening = self.new[0]
-            kept = _led_by(task, self.kept)
-            self.new[0] = kept if opening is self.kept else _led_by(task, opening)
+            kept = _led_by(texts, self.kept, task)
+            self.new[0] = kept if opening is self.kept else _led_by(texts, opening, task)
             self.kept = kept
         self.base = Span().extended(rest)
 
@@ -221,5 +228,6 @@ class Turn:
         self.commit()
 
 
-def _led_by(task: str, entry: Entry) -> Entry:
-    return Entry(attrs.evolve(entry.message, parts=(Text(task), *entry.message.parts)), task)
+def _led_by(texts: Sequence[str], entry: Entry, task: str | None) -> Entry:
+    message = attrs.evolve(entry.message, parts=(*map(Text, texts), *entry.message.parts))
+    return Entry(message, task or entry.task)

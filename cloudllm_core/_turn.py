@@ -6,65 +6,82 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import attrs
 
 from ._calls import Calls, Job, Member
-from ._contracts import Hub, Request, ToolProtocol
-from ._events import (
-    AgentFailed,
-    ContextCompacted,
-    LLMContentDelta,
-    LLMReasoningDelta,
-    SendCompleted,
-    SendStarted,
-    ToolMaxIterationsReached,
-)
-from ._journal import digest_text
-from ._messages import NO_USAGE, Completion, Message, Reply, Text, ToolCall, ToolResult, Usage
+from ._compaction import make_room
+from ._contracts import Hub, ToolProtocol
+from ._events import AgentFailed, SendCompleted, SendStarted, ToolMaxIterationsReached
+from ._messages import Completion, Message, Reply, Text, ToolCall, ToolResult
+from ._modelcall import ModelCall
+from ._output import REPAIR
 from ._run import Run
 from ._session import Turn
-from ._strands import EffectFailed, Halt, Pending
+from ._strands import EffectFailed, Halt
 from ._toolbox import Toolbox
 from .errors import (
     AgentFailedError,
     BadResponse,
     CloudLLMError,
     ContentFiltered,
-    ContextOverflowError,
+    ContextTooLong,
     LimitReachedError,
     ModeError,
 )
+
+Choice: TypeAlias = Literal["auto", "none"]
 
 
 @attrs.define(eq=False)
 class TakenTurn:
     """A turn under way."""
 
-    run: Run
     member: Member
     turn: Turn
-    toolbox: Toolbox
+    call: ModelCall
     extra: Sequence[ToolProtocol]
     hub: Hub | None
-    iteration: int = 0
     made: int = 0
     """Calls made so far."""
-
-    usage: Usage = NO_USAGE
-    known: bool = True
-    """Whether every completion said what it cost."""
 
     calls: Calls | None = None
     """The calls of the last reply."""
 
     wrote: bool = False
+    output: Any = None
+    """The answer as what it must be, where the agent has a type for it."""
+
     _seen: Toolbox | None = None
+
+    @property
+    def run(self) -> Run:
+        return self.call.run
+
+    async def answer(self) -> str:
+        """Converse until there is an answer; one that is not of the agent's type may be repaired once."""
+        text, shape = await self.converse(), self.member.shape
+        if shape is None:
+            return text
+        try:
+            self.output = shape.read(text)
+        except ValueError as problem:
+            self.turn.add(Message.user(REPAIR.format(problem=problem)))
+            text = await self.converse()
+            try:
+                self.output = shape.read(text)
+            except ValueError as still:
+                raise BadResponse(
+                    f"the answer is not what output= asks for, also after a repair: {still}",
+                    self.member.provider.name,
+                    self.member.model,
+                ) from still
+        return text
 
     async def converse(self) -> str:
         """Model, calls, results, model ... until there are no more calls."""
-        choice = "auto"
+        choice: Choice = "none" if 0 < self.member.max_tool_calls <= self.made else "auto"
         while True:
             completion = await self.think(choice)
             message = completion.message
@@ -85,87 +102,28 @@ class TakenTurn:
         member, left = self.member, self.member.max_tool_calls - self.made
         if len(calls) > left:
             self.run.spine.note(ToolMaxIterationsReached(agent=member.name, allowed=member.max_tool_calls))
-        self.calls = Calls(self.run, member, self.toolbox, self.hub, self.iteration, [Job(call) for call in calls])
+        jobs = [Job(call) for call in calls]
+        self.calls = Calls(self.run, member, self.call.toolbox, self.hub, self.call.iteration, jobs)
         self.made += min(left, len(calls))
         results = await self.calls.perform(left)
         self.wrote = self.wrote or self.calls.happened
         return results
 
-    async def think(self, choice: Any) -> Completion:
-        """One model call."""
-        member, self.iteration = self.member, self.iteration + 1
+    async def think(self, choice: Choice) -> Completion:
+        """One model call; where the provider finds it too long, room is made and it is asked once more."""
+        member, turn = self.member, self.turn
         if self._seen is not member.toolbox:  # protocols come and go while a turn lasts
             self._seen = member.toolbox
-            self.toolbox = member.toolbox.with_more(self.extra) if self.extra else member.toolbox
-        self.make_room()
-        self.run.ledger.reserve("calls")
-        turn, toolbox, frame = self.turn, self.toolbox, member.frame[0]
-
-        async def perform(key: str) -> Completion:
-            request = Request(
-                model=member.model,
-                instructions=member.instructions,
-                messages=turn.messages,
-                tools=toolbox.definitions,
-                tool_choice=choice,
-                options=member.options,
-                key=key,
-            )
-            completion: Any
-            if self.run.listening:
-                completion = await member.provider.stream(request, self.emitter(pending))
-            else:
-                completion = await member.provider.complete(request)
-            if not isinstance(completion, Completion) or completion.message.role != "assistant":
-                raise BadResponse(
-                    f"the provider gave {type(completion).__name__}, not a Completion", member.provider.name
-                )
-            return completion
-
-        about = {"iteration": self.iteration, "model": member.model}
-        digest = digest_text(f"{turn.digest}/{frame}/{toolbox.digest}/{choice}")
-        pending = self.run.spine.request("model", "model", about, perform, digest)
-        completion = Completion.from_json(await self.run.spine.wait(pending))
-        if completion.usage is None:
-            self.known = False
-        else:
-            self.usage += completion.usage
-            member.usage += completion.usage
-        return completion
-
-    def emitter(self, pending: Pending) -> Callable[[Any, str], None]:
-        """Passes streamed pieces to whoever listens, without a mode being able to see them."""
-        place: dict[str, Any] = {"agent": self.member.name, "lane": pending.lane.name, "position": pending.position}
-        kinds = {"content": LLMContentDelta, "reasoning": LLMReasoningDelta}
-        return lambda sort, text: self.run.emit(kinds[sort](**place, text=text))
-
-    def make_room(self) -> None:
-        """Have the strategy shorten the session, if it wants to; refuse what is too long."""
-        member, turn = self.member, self.turn
-        extra = member.frame[1] + self.toolbox.tokens
-        budget, tokens = member.session.max_tokens, turn.tokens + extra
-        advice = "Install one with: pip install cloudllm-context-trim, and give the agent strategy='trim'."
-        if member.strategy is not None:
-            view = turn.view(extra)
-            cut = member.strategy.choose(view)
-            if cut is not None:
-                if cut not in view.cuts:
-                    raise CloudLLMError(
-                        f"The strategy {member.strategy.name!r} chose a cut that was not offered: {cut}."
-                    )
-                turn.cut(cut.index)
-                tokens = turn.tokens + extra
-                event = ContextCompacted(
-                    agent=member.name,
-                    strategy=member.strategy.name,
-                    kept_from=cut.index,
-                    tokens_before=view.tokens,
-                    tokens_after=tokens,
-                )
-                self.run.spine.note(event)
-            advice = f"The strategy {member.strategy.name!r} could not make room; this turn alone may be too long."
-        if tokens > budget:
-            raise ContextOverflowError(member.name, tokens, budget, advice)
+            self.call.toolbox = member.toolbox.with_more(self.extra) if self.extra else member.toolbox
+        pressed = False
+        while True:
+            await make_room(self.call, turn, pressed)
+            try:
+                return await self.call.perform(turn.messages, turn.digest, choice, listened=True)
+            except EffectFailed as problem:
+                if problem.type != ContextTooLong.__name__ or pressed:
+                    raise
+                pressed = True
 
 
 NO_ANSWER = "(no answer)"
@@ -206,10 +164,11 @@ async def take_turn(
         run.spine.note(event)
     member.waiting.clear()
     extra = tuple(extra)
-    taken = TakenTurn(run, member, turn, member.toolbox, extra, hub)
+    output = None if member.shape is None else member.shape.schema
+    taken = TakenTurn(member, turn, ModelCall(run, member, member.toolbox, output), extra, hub)
     run.spine.note(SendStarted(agent=member.name, message="\n\n".join(texts), note=note))
     try:
-        text = await taken.converse()
+        text = await taken.answer()
     except (Exception, asyncio.CancelledError) as problem:
         _break_off(taken, problem, on_kept)
         if isinstance(problem, (asyncio.CancelledError, LimitReachedError, ModeError)):
@@ -218,11 +177,12 @@ async def take_turn(
     turn.commit()
     if on_kept is not None:
         on_kept()
-    tokens = taken.usage.total if taken.known else None
+    usage = taken.call.usage
+    tokens = usage.total if taken.call.known else None
     run.spine.note(
         SendCompleted(agent=member.name, tokens_used=tokens, tool_calls_made=taken.made, response_length=len(text))
     )
-    return Reply(member.name, text, taken.usage, taken.made)
+    return Reply(member.name, text, usage, taken.made, taken.output)
 
 
 def _told(problem: BaseException) -> str:
@@ -244,4 +204,4 @@ def _break_off(taken: TakenTurn, problem: BaseException, on_kept: Callable[[], N
         taken.turn.close(calls.results(), why)
         if on_kept is not None:
             on_kept()
-    taken.run.spine.note(AgentFailed(agent=taken.member.name, error=why, tokens_used=taken.usage.total, kept=kept))
+    taken.run.spine.note(AgentFailed(agent=taken.member.name, error=why, tokens_used=taken.call.usage.total, kept=kept))

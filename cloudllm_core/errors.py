@@ -20,6 +20,7 @@ Everything that can go wrong, drawn and told.
     - ContextOverflowError      -- a session outgrew its budget and nobody makes room
     - NotCompleteError          -- what `RunResult.require_complete` raises
     - EffectError               -- something a mode did through `Hub.do` failed
+    - StoreError                -- a store cannot be reached, or cannot do what it was asked
     - ProviderError             -- a model could not be reached or did not answer properly
       . RateLimited, Overloaded, ConnectionFailed, ProviderTimeout, StreamTruncated   (a retry may mend it)
       . AuthenticationFailed, BadRequest, ContextTooLong, ContentFiltered, BadResponse (a retry will not)
@@ -127,8 +128,7 @@ class BlockedPluginError(PluginError):
 
     kind: str
     name: str
-    reason: str
-    """Which list it is, as a user would find it: ``CLOUDLLM_BLOCK``, ``Registry(block=...)`` ..."""
+    reason: str  # which list it is, as a user would find it
     says = "The {self.kind} {self.name!r} is installed but kept out by {self.reason}. Change that list to use it."
 
 
@@ -251,6 +251,15 @@ class EffectError(RunError):
 
 
 @attrs.define(eq=False)
+class StoreError(RunError):
+    """A store cannot be reached, or cannot do what it was asked; nothing is half done."""
+
+    store: str
+    problem: str
+    says = "The store {self.store} {self.problem}"
+
+
+@attrs.define(eq=False)
 class ProviderError(RunError):
     """A model could not be reached or did not answer properly."""
 
@@ -349,7 +358,6 @@ class StuckError(ModeError):
     """Everything waits and nothing can happen any more."""
 
     waiting: tuple[tuple[str, str], ...]
-    """Who waits on what."""
 
     def __str__(self) -> str:
         who = "; ".join(f"{strand} waits for {what}" for strand, what in self.waiting)

@@ -9,12 +9,12 @@ import blueprint
 FLOORS = [
     ["errors _messages _threads"],
     ["_events _settings _history _limits _portal _installed"],
-    ["_contracts _records", "_outlets events"],
+    ["_stores _strategies _records _thoughts", "_contracts _outlets events"],
     ["_hookspecs _catalogue _schema _strands", "_journal _broadcast"],
-    ["_tool _session _tape _registry", "_effects _toolbox"],
-    ["_run _branches", "_calls", "_turn"],
-    ["_agent"],
-    ["_hub"],
+    ["_tool _session _tape _registry _output", "_effects _toolbox"],
+    ["_run _branches", "_calls", "_modelcall", "_compaction", "_turn", "_solo"],
+    ["_identity", "_agent"],
+    ["_shelf", "_hub"],
     ["_performance", "_orchestration"],
 ]
 """

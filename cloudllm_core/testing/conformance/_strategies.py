@@ -8,10 +8,10 @@ import re
 import attrs
 import pytest
 
-from ..._contracts import ContextStrategy, ContextView, Cut
 from ..._history import validate_history
 from ..._messages import Message
 from ..._session import Session, Turn
+from ..._strategies import ContextStrategy, ContextView, Cut
 from ._chance import dice_of, turns
 
 TASK = "The task: write a poem about tides."

@@ -1,0 +1,107 @@
+"""Making room in a session: the strategy chooses a cut, and may have a summary written before anything is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from ._events import ContextCompacted, ThoughtCommitted
+from ._messages import Json, Message
+from ._modelcall import ModelCall
+from ._session import Turn, estimate_tokens
+from ._strategies import ContextStrategy, ContextView, Cut
+from .errors import CloudLLMError, ContextOverflowError, LimitReachedError, ModeError
+
+INSTALL = "Install one with: pip install cloudllm-context-trim, and give the agent strategy='trim'."
+
+
+@attrs.define(eq=False)
+class TurnDesk:
+    """What a strategy gets as its `Desk`."""
+
+    call: ModelCall
+    turn: Turn
+    cut: Cut
+
+    @property
+    def thoughts(self) -> int:
+        return self.call.member.thoughts_kept
+
+    async def ask(self, prompt: str) -> str:
+        member, (leaving, digest, tokens) = self.call.member, self.turn.leaving(self.cut.index)
+        question = Message.user(prompt)
+        tokens += self.call.extra + estimate_tokens(prompt) + 1
+        if tokens > member.session.max_tokens:
+            raise ContextOverflowError(member.name, tokens, member.session.max_tokens, "There is no room to ask.")
+        completion = await self.call.perform((*leaving, question), f"{digest}/{prompt}", "none")
+        return completion.message.text
+
+    async def commit(self, type: str, content: str, refs: Sequence[int] = ()) -> str | None:
+        member, spine = self.call.member, self.call.run.spine
+        chain = member.thoughts
+        if chain is None:
+            return None
+
+        def append() -> dict[str, Json]:
+            known = len(chain.thoughts)
+            thought = chain.commit(member.identity, type, content, [ref for ref in refs if 0 <= ref < known])
+            return {"index": thought.index, "prompt": chain.to_bootstrap_prompt(thought.index)}
+
+        about = {"type": type, "content": content, "refs": list(refs)}
+        done = await self.call.aside("commit", about, append)
+        member.thoughts_kept = done["index"] + 1
+        spine.note(ThoughtCommitted(agent=member.name, thought_type=type, index=done["index"]))
+        return str(done["prompt"])
+
+
+async def make_room(call: ModelCall, turn: Turn, pressed: bool) -> None:
+    """
+    Have the strategy shorten the session, if it wants to; if *pressed*, it must.
+
+    Raises:
+        ContextOverflowError: what is left is too long.
+    """
+    member = call.member
+    view = turn.view(call.extra, pressed)
+    tokens, cut = view.tokens, None
+    advice = INSTALL
+    if member.strategy is not None:
+        cut = member.strategy.choose(view)
+        advice = f"The strategy {member.strategy.name!r} could not make room; this turn alone may be too long."
+    if cut is not None and member.strategy is not None:
+        if cut not in view.cuts:
+            raise CloudLLMError(f"The strategy {member.strategy.name!r} chose a cut that was not offered: {cut}.")
+        summary, problem = await _summary(member.strategy, view, cut, TurnDesk(call, turn, cut))
+        turn.cut(cut.index, summary)
+        tokens = turn.tokens + call.extra
+        event = ContextCompacted(
+            agent=member.name,
+            strategy=member.strategy.name,
+            kept_from=cut.index,
+            tokens_before=view.tokens,
+            tokens_after=tokens,
+            summary=summary is not None,
+            problem=problem,
+        )
+        call.run.spine.note(event)
+    if tokens > view.budget or (pressed and tokens >= view.tokens):
+        raise ContextOverflowError(member.name, tokens, view.budget, advice)
+
+
+async def _summary(
+    strategy: ContextStrategy, view: ContextView, cut: Cut, desk: TurnDesk
+) -> tuple[str | None, str | None]:
+    """What takes the place of what goes, and why there is none if one was wanted and could not be had."""
+    try:
+        summary = await strategy.summarise(view, cut, desk)
+    except (ModeError, LimitReachedError):
+        raise
+    except Exception as problem:  # noqa: BLE001 -- whatever it is, the session must become shorter
+        return None, f"{type(problem).__name__}: {problem}"
+    if summary is None or not summary.strip():
+        return None, None
+    longest = min(view.tokens, view.budget) - cut.tokens_after
+    if (tokens := estimate_tokens(summary)) >= longest:
+        return None, f"its {tokens} tokens are no fewer than the {max(0, longest)} it would take the place of"
+    return summary, None

@@ -1,0 +1,100 @@
+"""One model call of an agent: counted, journalled, and streamed to whoever listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import attrs
+
+from ._calls import Member
+from ._contracts import Request
+from ._events import LLMContentDelta, LLMReasoningDelta
+from ._journal import digest_text
+from ._messages import NO_USAGE, Completion, Json, JsonObject, Message, Usage
+from ._run import Run
+from ._strands import Pending
+from ._threads import in_thread
+from ._toolbox import Toolbox
+from .errors import BadResponse
+
+
+@attrs.define(eq=False)
+class ModelCall:
+    """The model calls of one turn, and what they cost."""
+
+    run: Run
+    member: Member
+    toolbox: Toolbox
+    output: JsonObject | None = None
+    """The JSON Schema that the answer must fit, where there is one."""
+
+    iteration: int = 0
+    usage: Usage = NO_USAGE
+    known: bool = True
+    """Whether every completion said what it cost."""
+
+    @property
+    def extra(self) -> int:
+        """The estimate for what goes with the messages: instructions and tool schemas."""
+        return self.member.frame[1] + self.toolbox.tokens
+
+    async def perform(
+        self, messages: tuple[Message, ...], digest: str, choice: Literal["auto", "none"], listened: bool = False
+    ) -> Completion:
+        """
+        Send *messages*, for which *digest* stands. Pieces of the answer are streamed where it is *listened* to.
+
+        Raises:
+            EffectFailed: with the provider's error. LimitReachedError: the run may make no more calls.
+        """
+        self.run.ledger.reserve("calls")
+        self.iteration += 1
+        member, toolbox = self.member, self.toolbox
+
+        async def perform(key: str) -> Completion:
+            request = Request(
+                model=member.model,
+                instructions=member.instructions,
+                messages=messages,
+                tools=toolbox.definitions,
+                tool_choice=choice,
+                output=self.output,
+                options=member.options,
+                key=key,
+            )
+            completion: Any
+            if listened and self.run.listening:
+                completion = await member.provider.stream(request, self.emitter(pending))
+            else:
+                completion = await member.provider.complete(request)
+            if not isinstance(completion, Completion) or completion.message.role != "assistant":
+                raise BadResponse(
+                    f"the provider gave {type(completion).__name__}, not a Completion", member.provider.name
+                )
+            return completion
+
+        about = {"iteration": self.iteration, "model": member.model}
+        whole = digest_text(f"{digest}/{member.frame[0]}/{toolbox.digest}/{choice}")
+        pending = self.run.spine.request("model", "model", about, perform, whole)
+        completion = Completion.from_json(await self.run.spine.wait(pending))
+        if completion.usage is None:
+            self.known = False
+        else:
+            self.usage += completion.usage
+            member.usage += completion.usage
+        return completion
+
+    def emitter(self, pending: Pending) -> Callable[[Any, str], None]:
+        """Passes streamed pieces to whoever listens, without a mode being able to see them."""
+        place: dict[str, Any] = {"agent": self.member.name, "lane": pending.lane.name, "position": pending.position}
+        kinds = {"content": LLMContentDelta, "reasoning": LLMReasoningDelta}
+        return lambda sort, text: self.run.emit(kinds[sort](**place, text=text))
+
+    async def aside(self, name: str, about: dict[str, Json], fn: Callable[[], Json]) -> Any:
+        """What *fn* gives, called in a thread, once: an effect of the agent's own, that finishes when it has begun."""
+
+        async def perform(key: str) -> Json:
+            return await in_thread(fn)
+
+        return await self.run.spine.wait(self.run.spine.request(name, "write", about, perform))
