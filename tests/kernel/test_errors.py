@@ -90,6 +90,10 @@ SENTENCES: list[tuple[errors.CloudLLMError, str]] = [
     ),
     (errors.NotCompleteError("r1", "stalled", None), "Run r1 is not complete; it ended with 'stalled'"),
     (errors.EffectError("check", "OSError: full"), "check failed: OSError: full"),
+    (
+        errors.StoreError("sqlite:team.db", "is locked by another process. Try again."),
+        "The store sqlite:team.db is locked by another process. Try again.",
+    ),
     (errors.ProviderError("no answer"), "The provider: no answer."),
     (
         errors.RateLimited("too many", "acme", "m1", 429, "req-7", "Wait.", retry_after=2.0),
