@@ -10,8 +10,16 @@ from ._events import ContextCompacted, ThoughtCommitted
 from ._messages import Json, Message
 from ._modelcall import ModelCall
 from ._session import Turn, estimate_tokens
+from ._strands import EffectFailed
 from ._strategies import ContextStrategy, ContextView, Cut
-from .errors import CloudLLMError, ContextOverflowError, LimitReachedError, ModeError
+from .errors import (
+    CloudLLMError,
+    ContentFiltered,
+    ContextOverflowError,
+    EffectError,
+    LimitReachedError,
+    ModeError,
+)
 
 INSTALL = "Install one with: pip install cloudllm-context-trim, and give the agent strategy='trim'."
 
@@ -34,7 +42,15 @@ class TurnDesk:
         tokens += self.call.extra + estimate_tokens(prompt) + 1
         if tokens > member.session.max_tokens:
             raise ContextOverflowError(member.name, tokens, member.session.max_tokens, "There is no room to ask.")
-        completion = await self.call.perform((*leaving, question), f"{digest}/{prompt}", "none")
+        form, self.call.output = self.call.output, None  # a summary is not the answer
+        try:
+            completion = await self.call.perform((*leaving, question), f"{digest}/{prompt}", "none")
+        except EffectFailed as problem:
+            raise EffectError("Asking the model", f"{problem.type}: {problem.message}") from problem
+        finally:
+            self.call.output = form
+        if completion.stop in ("refusal", "content_filtered"):
+            raise ContentFiltered(f"it would not answer ({completion.stop})", member.provider.name, member.model)
         return completion.message.text
 
     async def commit(self, type: str, content: str, refs: Sequence[int] = ()) -> str | None:
@@ -49,7 +65,10 @@ class TurnDesk:
             return {"index": thought.index, "prompt": chain.to_bootstrap_prompt(thought.index)}
 
         about = {"type": type, "content": content, "refs": list(refs)}
-        done = await self.call.aside("commit", about, append)
+        try:
+            done = await self.call.aside("commit", about, append)
+        except EffectFailed as problem:
+            raise EffectError("Committing a thought", f"{problem.type}: {problem.message}") from problem
         member.thoughts_kept = done["index"] + 1
         spine.note(ThoughtCommitted(agent=member.name, thought_type=type, index=done["index"]))
         return str(done["prompt"])
@@ -85,6 +104,8 @@ async def make_room(call: ModelCall, turn: Turn, pressed: bool) -> None:
             problem=problem,
         )
         call.run.spine.note(event)
+    if pressed:
+        advice = f"The provider finds that too long. {advice}"
     if tokens > view.budget or (pressed and tokens >= view.tokens):
         raise ContextOverflowError(member.name, tokens, view.budget, advice)
 
@@ -95,12 +116,12 @@ async def _summary(
     """What takes the place of what goes, and why there is none if one was wanted and could not be had."""
     try:
         summary = await strategy.summarise(view, cut, desk)
+        if summary is None or not summary.strip():
+            return None, None
     except (ModeError, LimitReachedError):
         raise
     except Exception as problem:  # noqa: BLE001 -- whatever it is, the session must become shorter
-        return None, f"{type(problem).__name__}: {problem}"
-    if summary is None or not summary.strip():
-        return None, None
+        return None, str(problem) if isinstance(problem, CloudLLMError) else f"{type(problem).__name__}: {problem}"
     longest = min(view.tokens, view.budget) - cut.tokens_after
     if (tokens := estimate_tokens(summary)) >= longest:
         return None, f"its {tokens} tokens are no fewer than the {max(0, longest)} it would take the place of"

@@ -198,7 +198,9 @@ def test_a_typed_answer_in_a_team_is_heard_as_text_and_replayed() -> None:
 @pytest.mark.parametrize("wrong", [object(), "Plan", lambda: 1, dict[int, str]])
 def test_a_type_without_a_form_in_json_is_refused(wrong: Any) -> None:
     """At once, not when the first answer comes."""
-    with pytest.raises(SettingsError, match=r"output: found .*, expected an attrs class, a TypedDict, a pydantic model"):
+    with pytest.raises(
+        SettingsError, match=r"output: found .*, expected an attrs class, a TypedDict, a pydantic model"
+    ):
         Agent("ada", ScriptedProvider(), output=wrong)
 
 

@@ -256,7 +256,9 @@ def test_a_contract_in_settings_may_be_named() -> None:
     registry = Registry.of(Shelves(), Keepers())
 
     assert "x.db" == registry.build("store", {"name": "keeper", "inner": "shelf:x.db"}).inner.location
-    assert "y" == registry.build("store", {"name": "keeper", "inner": {"name": "shelf", "location": "y"}}).inner.location
+    assert (
+        "y" == registry.build("store", {"name": "keeper", "inner": {"name": "shelf", "location": "y"}}).inner.location
+    )
     assert registry.build("store", "keeper").inner is None
     with pytest.raises(SettingsError, match=r"store\.inner\.wrong: found the unknown key 'wrong'|store\.inner"):
         registry.build("store", {"name": "keeper", "inner": {"name": "shelf", "wrong": 1}})

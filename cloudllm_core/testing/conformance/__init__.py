@@ -18,7 +18,8 @@ import pytest
 
 ROOMS = (
     "_commands", "_journals", "_mode_cast", "_mode_faults", "_mode_replays", "_mode_runs", "_mode_shape", "_modes",
-    "_providers", "_sinks", "_strategies", "_tools",
+    "_providers", "_sinks", "_store_cast", "_store_lives", "_store_races", "_store_values", "_store_writes", "_stores",
+    "_strategies", "_tools",
 )  # fmt: skip
 """Where the claims are; pytest must know before they are imported, to tell in detail what an assert found."""
 
@@ -29,6 +30,7 @@ from ._journals import JournalContract  # noqa: E402
 from ._modes import ModeContract  # noqa: E402
 from ._providers import ProviderContract  # noqa: E402
 from ._sinks import EventSinkContract  # noqa: E402
+from ._stores import StoreContract  # noqa: E402
 from ._strategies import ContextStrategyContract  # noqa: E402
 from ._tools import ToolProtocolContract  # noqa: E402
 
@@ -39,5 +41,6 @@ __all__ = [
     "JournalContract",
     "ModeContract",
     "ProviderContract",
+    "StoreContract",
     "ToolProtocolContract",
 ]
