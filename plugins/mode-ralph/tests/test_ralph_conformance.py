@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Self
+
+import attrs
 import pytest
 
 from cloudllm_core import Mode, Request
@@ -43,3 +47,43 @@ class TestRalphAtWork(TestRalph):
             ids = [TASKS[nth % 4].id, TASKS[(nth + 1) % 4].id]
             return [f"{agent} tries, call {nth}.", *(call("complete_task", id=id, evidence=f"file {id}") for id in ids)]
         return f"This is {agent}, call {nth}.\n[TASK_COMPLETE:{TASKS[nth % 4].id}]"
+
+
+class TestRalphInParallel(TestRalphAtWork):
+    """The same agents, all at once."""
+
+    names = ("ada", "bob", "cy")
+
+    @pytest.fixture
+    def mode(self) -> Mode:
+        return Ralph(tasks=TASKS, max_iterations=2, parallel=True)
+
+    def most_turns(self, mode: Mode, agents: int) -> int:
+        return 2 * agents
+
+
+async def odd(id: str, evidence: str) -> bool | str:
+    """Accepts every other piece of evidence, and fails for some."""
+    if len(evidence) % 5 == 0:
+        raise LookupError(f"no {evidence!r}")
+    return len(evidence) % 2 == 1 or f"{id}: {evidence!r} is too even."
+
+
+@attrs.frozen
+class CheckedRalph(Ralph):
+    """Ralph whose tasks are all checked by `odd`: a table cannot hold a function, so it is put back in."""
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        tasks = [{key: table[key] for key in table if key != "check"} for table in settings.get("tasks", ())]
+        plain = super().from_settings({**settings, "tasks": tasks})
+        return attrs.evolve(plain, tasks=[attrs.evolve(task, check=odd) for task in plain.tasks])
+
+
+class TestRalphWithChecks(TestRalphInParallel):
+    """All at once, and every task has a check that rejects now and then, or fails."""
+
+    @pytest.fixture
+    def mode(self) -> Mode:
+        tasks = tuple(attrs.evolve(task, check=odd) for task in TASKS)
+        return CheckedRalph(tasks=tasks, max_iterations=2, parallel=True)

@@ -2,9 +2,20 @@
 
 from cloudllm_core import hookimpl
 
-from .mode import Ralph, RalphIterationStarted, RalphTask, RalphTaskCompleted, ids_in
+from .events import RalphIterationStarted, RalphTaskCompleted, RalphTaskRejected
+from .markers import ids_in
+from .mode import Ralph
+from .tasks import Check, RalphTask
 
-__all__ = ["Ralph", "RalphIterationStarted", "RalphTask", "RalphTaskCompleted", "ids_in"]
+__all__ = [
+    "Check",
+    "Ralph",
+    "RalphIterationStarted",
+    "RalphTask",
+    "RalphTaskCompleted",
+    "RalphTaskRejected",
+    "ids_in",
+]
 
 
 @hookimpl

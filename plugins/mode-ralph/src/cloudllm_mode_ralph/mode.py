@@ -1,131 +1,88 @@
 """
 RALPH: agents work through a checklist until every task is done.
 
-In each iteration every agent sees the checklist as it stands now and works on an open task. It
-says that a task is done with the tool ``complete_task(id, evidence)``, or, without tools, by
-``[TASK_COMPLETE:id]`` on a line of its own outside code. The run ends the moment all tasks are done,
-or after *max_iterations*. Nothing is concluded from prose.
+In each iteration every agent sees the checklist as it stands now and works on an open task: one after
+the other, or all at once. It says that a task is done with the tool ``complete_task(id, evidence)``, or,
+without tools, by ``[TASK_COMPLETE:id]`` on a line of its own outside code. A task's check may reject
+that, with feedback. The run ends the moment all tasks are done, or after *max_iterations*. Nothing is
+concluded from prose.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import attrs
 
-from cloudllm_core import Event, Hub, Mode, Outcome, Tool, tool
+from cloudllm_core import Hub, Mode, Outcome, Tool, tool
+from cloudllm_core.errors import EffectError
 
-MARKER = re.compile(r" {0,3}\[TASK_COMPLETE:([^\]]*)\]\s*")
-"""A line that says a task is done; with four spaces before it, it is code."""
-
-FENCE = re.compile(r"\s*(`{3,}(?!.*`)|~{3,})(.*)")
-"""A line that begins or ends a block of code."""
-
-
-@attrs.frozen
-class RalphTask:
-    """One line of the checklist."""
-
-    id: str
-    title: str
-    description: str = ""
-    after: tuple[str, ...] = attrs.field(default=(), converter=tuple[str, ...])
-    """Ids of the tasks that must be done first."""
-
-
-@attrs.frozen(kw_only=True)
-class RalphIterationStarted(Event):
-    """A pass over all agents begins."""
-
-    iteration: int
-    max_iterations: int
-    tasks_completed: int
-    tasks_total: int
-
-
-@attrs.frozen(kw_only=True)
-class RalphTaskCompleted(Event):
-    """An agent completed a task; said once for each task."""
-
-    agent: str
-    task_ids: tuple[str, ...]
-    evidence: str
-    tasks_completed_total: int
-    tasks_total: int
-
-
-def _as_checklist(tasks: Iterable[RalphTask]) -> tuple[RalphTask, ...]:
-    checklist = tuple(tasks)
-    for task in checklist:
-        if not isinstance(task, RalphTask):
-            raise TypeError(f"Ralph takes tasks such as RalphTask('id', 'title'), and not {task!r}.")
-    return checklist
-
-
-def _is_a_checklist(_: object, __: object, tasks: Sequence[RalphTask]) -> None:
-    ids = [task.id for task in tasks]
-    for id in ids:
-        if not id or id != id.strip() or "]" in id or not id.isprintable():
-            raise ValueError(f"The id {id!r} cannot stand in a marker: give one without ']' and spaces around it.")
-    if repeated := sorted({id for id in ids if ids.count(id) > 1}):
-        raise ValueError(f"Ralph cannot tell tasks apart: the id {repeated[0]!r} is used more than once.")
-    done: set[str] = set()
-    while ready := [task for task in tasks if task.id not in done and done.issuperset(task.after)]:
-        done.update(task.id for task in ready)
-    for task in tasks:
-        if unknown := [id for id in task.after if id not in ids]:
-            raise ValueError(f"The task {task.id!r} comes after {unknown[0]!r}, and there is no such task.")
-        if task.id not in done:
-            raise ValueError(f"The task {task.id!r} can never begin: it waits, in a circle, for itself.")
+from .checklist import Checklist, rejection
+from .events import RalphIterationStarted, RalphTaskCompleted, RalphTaskRejected
+from .markers import ids_in
+from .tasks import RalphTask, as_tasks, can_be_done
 
 
 @attrs.frozen
 class Ralph(Mode):
-    """Lead agents through *tasks*, for at most *max_iterations* passes. The score is done / total."""
+    """
+    Lead agents through *tasks*, for at most *max_iterations* passes. The score is done / total.
+
+    With *parallel*, the agents of an iteration work at the same time, each pointed at a task of its own.
+    """
 
     name: ClassVar[str] = "ralph"
     tables: ClassVar[tuple[str, ...]] = ("tasks",)
 
-    tasks: tuple[RalphTask, ...] = attrs.field(converter=_as_checklist, validator=_is_a_checklist)
+    tasks: tuple[RalphTask, ...] = attrs.field(converter=as_tasks, validator=can_be_done)
     max_iterations: int = attrs.field(default=5, validator=attrs.validators.ge(1))
+    parallel: bool = False
 
     async def run(self, hub: Hub, prompt: str) -> Outcome:
-        done: dict[str, str] = {}
-        stalled = False
+        checklist, stalled = Checklist(self.tasks), False
         for iteration in range(1, self.max_iterations + 1):
-            if len(done) == len(self.tasks):
+            if checklist.complete:
                 break
-            before = len(done)
+            before = len(checklist.done)
             async with hub.round():
-                hub.announce(self.iteration_started(iteration, done))
-                for agent in hub.agents:
-                    if len(done) < len(self.tasks):
-                        await self.turn(hub, agent, prompt, done, iteration)
-            stalled = len(done) == before
-        complete = len(done) == len(self.tasks)
+                self.announce_iteration(hub, checklist, iteration)
+                await (self.at_once if self.parallel else self.in_turn)(hub, prompt, checklist, iteration)
+            stalled = len(checklist.done) == before
         return Outcome(
-            complete=complete,
-            score=len(done) / len(self.tasks) if self.tasks else 1.0,
-            stop_reason="completed" if complete else "stalled" if stalled else "max_rounds",
+            complete=checklist.complete,
+            score=len(checklist.done) / len(self.tasks) if self.tasks else 1.0,
+            stop_reason="completed" if checklist.complete else "stalled" if stalled else "max_rounds",
         )
 
-    async def turn(self, hub: Hub, agent: str, prompt: str, done: dict[str, str], iteration: int) -> None:
-        """One agent works; what it completes is in *done* at once, for the next to see."""
-        complete_task = self.complete_task(hub, agent, done)
-        reply = await hub.try_ask(
-            agent,
-            prompt,
-            note=self.checklist(done),
-            tools=[complete_task],
-            reason=f"RALPH iteration {iteration}",
-        )
-        for id in ids_in(reply.text) if reply else ():
-            if self.refusal(id, done) is None:
-                self.complete(hub, agent, done, id, "said so in its reply")
+    async def in_turn(self, hub: Hub, prompt: str, checklist: Checklist, iteration: int) -> None:
+        """One agent after the other, until all is done."""
+        for agent in hub.agents:
+            if not checklist.complete:
+                await self.turn(hub, agent, prompt, checklist, iteration)
 
-    def complete_task(self, hub: Hub, agent: str, done: dict[str, str]) -> Tool[..., object]:
+    async def at_once(self, hub: Hub, prompt: str, checklist: Checklist, iteration: int) -> None:
+        """All agents; when whoever completed the last task has had its say, the others are cancelled."""
+        checklist.share_out(hub.agents)
+        async with hub.each(lambda agent: self.turn(hub, agent, prompt, checklist, iteration), hub.agents) as ended:
+            async for agent in ended:
+                if checklist.complete and agent == checklist.last_by:
+                    break
+
+    async def turn(self, hub: Hub, agent: str, prompt: str, checklist: Checklist, iteration: int) -> str:
+        """*agent* works; what it completes is on the checklist at once, for the others to see."""
+        tools = [self.complete_task(hub, agent, checklist)]
+        reason = f"RALPH iteration {iteration}"
+        reply = await hub.try_ask(agent, prompt, note=checklist.note(agent), tools=tools, reason=reason)
+        if reply is not None:  # so it has read its note
+            checklist.rejected[agent] = []
+            for id in ids_in(reply.text):
+                if checklist.refusal(id) is None and (
+                    problem := await self.complete(hub, agent, checklist, id, "said so in its reply")
+                ):
+                    checklist.rejected[agent].append(problem)
+        return agent
+
+    def complete_task(self, hub: Hub, agent: str, checklist: Checklist) -> Tool[..., object]:
         """The tool by which *agent* completes tasks: mode code, so it is composite."""
 
         @tool(effect="composite")
@@ -136,77 +93,50 @@ class Ralph(Mode):
                 id: the task's id
                 evidence: what shows that it is done: a file's name, a test's output
             """
-            if refusal := self.refusal(id, done):
-                return refusal
-            self.complete(hub, agent, done, id, evidence)
-            left = len(self.tasks) - len(done)
-            return (
-                f"Task {id!r} is done. {left} of {len(self.tasks)} tasks are open." if left else "All tasks are done."
-            )
+            if problem := await self.complete(hub, agent, checklist, id, evidence):
+                return problem
+            left, total = len(self.tasks) - len(checklist.done), len(self.tasks)
+            return f"Task {id!r} is done. {left} of {total} tasks are open." if left else "All tasks are done."
 
         return complete_task
 
-    def refusal(self, id: str, done: Mapping[str, str]) -> str | None:
-        """Why *id* cannot be completed now, for the model to read; None if it can."""
-        task = next((task for task in self.tasks if task.id == id), None)
-        if task is None:
-            return f"There is no task {id!r}. Open tasks: {', '.join(self.open_ids(done)) or 'none'}."
-        if id in done:
-            return f"Task {id!r} was completed before. Open tasks: {', '.join(self.open_ids(done)) or 'none'}."
-        if waits := [other for other in task.after if other not in done]:
-            are = "is" if len(waits) == 1 else "are"
-            return f"Task {id!r} comes after {', '.join(waits)}, which {are} not done yet."
-        return None
-
-    def open_ids(self, done: Mapping[str, str]) -> list[str]:
-        return [task.id for task in self.tasks if task.id not in done]
-
-    def complete(self, hub: Hub, agent: str, done: dict[str, str], id: str, evidence: str) -> None:
-        done[id] = evidence
+    async def complete(self, hub: Hub, agent: str, checklist: Checklist, id: str, evidence: str) -> str | None:
+        """Complete *id*, or say why not. While its check runs another agent may do so: the first accepted counts."""
+        if refusal := checklist.refusal(id):
+            return refusal
+        feedback = await self.judge(hub, checklist, id, evidence)
+        if feedback is not None:
+            hub.announce(RalphTaskRejected(agent=agent, task_id=id, evidence=evidence, feedback=feedback))
+        if refusal := checklist.refusal(id):
+            return refusal
+        if feedback is not None:
+            return f"Task {id!r} was not accepted, and stays open: {feedback}"
+        checklist.done[id] = agent
+        done, total = len(checklist.done), len(self.tasks)
         hub.announce(
             RalphTaskCompleted(
-                agent=agent,
-                task_ids=(id,),
-                evidence=evidence,
-                tasks_completed_total=len(done),
+                agent=agent, task_ids=(id,), evidence=evidence, tasks_completed_total=done, tasks_total=total
+            )
+        )
+        hub.progress(done, total)
+        return None
+
+    async def judge(self, hub: Hub, checklist: Checklist, id: str, evidence: str) -> str | None:
+        """What the check of *id* has against *evidence*; None if nothing, or if there is no check."""
+        task = checklist.task(id)
+        if task is None or task.check is None:
+            return None
+        try:
+            return rejection(await hub.do(f"check {id}", task.check, id, evidence))
+        except EffectError as problem:
+            return f"The check failed: {problem.problem}"
+
+    def announce_iteration(self, hub: Hub, checklist: Checklist, iteration: int) -> None:
+        hub.announce(
+            RalphIterationStarted(
+                iteration=iteration,
+                max_iterations=self.max_iterations,
+                tasks_completed=len(checklist.done),
                 tasks_total=len(self.tasks),
             )
         )
-        hub.progress(len(done), len(self.tasks))
-
-    def iteration_started(self, iteration: int, done: Mapping[str, str]) -> RalphIterationStarted:
-        return RalphIterationStarted(
-            iteration=iteration,
-            max_iterations=self.max_iterations,
-            tasks_completed=len(done),
-            tasks_total=len(self.tasks),
-        )
-
-    def checklist(self, done: Mapping[str, str]) -> str:
-        """The checklist as it stands, and what to do about it."""
-        lines = "\n".join(
-            f"- [{'x' if task.id in done else ' '}] {task.title} (id: {task.id})"
-            + (f" — {task.description}" if task.description else "")
-            + (f" (after: {', '.join(task.after)})" if task.after else "")
-            for task in self.tasks
-        )
-        return (
-            f"The checklist as it stands:\n{lines}\n\n"
-            "Work on the next open task. When one is finished, call complete_task with its id and your evidence "
-            "(or, without tools, write [TASK_COMPLETE:id] with its id on a line of its own)."
-        )
-
-
-def ids_in(text: str) -> list[str]:
-    """The ids that markers in *text* name, in order, each once; code blocks and quotes do not count."""
-    ids: dict[str, None] = {}
-    fence = ""
-    for line in text.splitlines():
-        mark = FENCE.fullmatch(line)
-        if mark and not fence:
-            fence = mark[1]
-        elif mark:
-            fence = "" if mark[1].startswith(fence) and not mark[2].strip() else fence
-        elif not fence and (found := MARKER.fullmatch(line)):
-            ids[found[1].strip()] = None
-    return list(ids)
