@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import ClassVar
 
 import attrs
@@ -26,6 +27,7 @@ from cloudllm_core import (
     Usage,
     tool,
 )
+from cloudllm_mode_debate import Debate
 from cloudllm_mode_round_robin import RoundRobin
 from cloudllm_provider_openai.wire import request_body
 
@@ -87,6 +89,53 @@ async def round_robin(rounds: int, calls: int = 0, strategy: Trim | None = None)
     return scale.sent, scale.broadcast
 
 
+class Press(Provider):
+    """Answers at once, after it has written the body of a request: its own, or one that holds all that was said."""
+
+    name: ClassVar[str] = "press"
+
+    def __init__(self, broadcast: bool) -> None:
+        self.broadcast, self.sent = broadcast, 0
+        self.said: list[Message] = [Message.user(PROMPT)]
+
+    async def complete(self, request: Request) -> Completion:
+        if self.broadcast:
+            request = attrs.evolve(request, messages=tuple(self.said))
+        self.sent += size(request)
+        text = f"{SAID} {len(self.said)}"
+        self.said.append(Message.user(f"ada: {text}"))
+        return Completion(Message.assistant(text), "end", Usage())
+
+
+async def debate(broadcast: bool, strategy: Trim | None = None) -> tuple[int, float]:
+    """Bytes and CPU seconds of a debate of four agents and 25 rounds, which never converges."""
+    press, registry = Press(broadcast), Registry.of()
+    agents = [
+        Agent(name, press, strategy=strategy, max_tokens=10_000_000, registry=registry)
+        for name in ("ada", "bob", "cyd", "dee")
+    ]
+    mode = Debate(max_rounds=25, scorer=lambda texts: 0.0)
+    begun = time.process_time()
+    await Orchestration(agents, mode, registry=registry).run(PROMPT)
+    return press.sent, time.process_time() - begun
+
+
+async def measure_debate() -> list[Row]:
+    ours = [await debate(False) for _ in range(5)]
+    trimmed = [await debate(False, Trim(turns=2)) for _ in range(5)]
+    theirs = [await debate(True) for _ in range(5)]
+
+    def least(runs: list[tuple[int, float]]) -> float:
+        return min(seconds for _, seconds in runs)
+
+    return [
+        Row("debate, 100 messages: bytes against broadcasting", ours[0][0] / theirs[0][0], "x", 1.05),
+        Row("debate, 100 messages: CPU against broadcasting", least(ours) / least(theirs), "x", 1.0),
+        Row("the same with Trim(turns=2): bytes", trimmed[0][0] / theirs[0][0], "x", 0.2),
+        Row("the same with Trim(turns=2): CPU", least(trimmed) / least(theirs), "x", 0.6),
+    ]
+
+
 async def measure() -> list[Row]:
     whole, broadcast = await round_robin(25)
     with_calls, broadcast_calls = await round_robin(25, calls=3)
@@ -98,6 +147,7 @@ async def measure() -> list[Row]:
         Row("three calls of 1 kB a turn, against broadcasting everything", with_calls / broadcast_calls, "x", 0.4),
         Row("Trim(turns=2) against broadcasting", trimmed / broadcast, "x", 0.2),
         Row("Trim(turns=2), rounds doubled", doubled / trimmed, "x", 2.15),
+        *await measure_debate(),
     ]
 
 

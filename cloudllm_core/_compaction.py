@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import attrs
 
 from ._events import ContextCompacted, ThoughtCommitted
+from ._history import problem_after
 from ._messages import Json, Message
 from ._modelcall import ModelCall
 from ._session import Turn, estimate_tokens
@@ -17,6 +18,7 @@ from .errors import (
     ContentFiltered,
     ContextOverflowError,
     EffectError,
+    HistoryError,
     LimitReachedError,
     ModeError,
 )
@@ -39,6 +41,8 @@ class TurnDesk:
     async def ask(self, prompt: str) -> str:
         member, (leaving, digest, tokens) = self.call.member, self.turn.leaving(self.cut.index)
         question = Message.user(prompt)
+        if fault := problem_after(leaving[-1], question):
+            raise HistoryError(len(leaving), fault)
         tokens += self.call.extra + estimate_tokens(prompt) + 1
         if tokens > member.session.max_tokens:
             raise ContextOverflowError(member.name, tokens, member.session.max_tokens, "There is no room to ask.")

@@ -106,6 +106,35 @@ def test_trims_to_the_target_or_as_far_as_it_can(view):
         assert cut is None
 
 
+@given(sessions(), trims())
+def test_a_pressed_session_becomes_shorter_if_it_can(view, trim):
+    """However low the load, a cut that makes room is found, and reaches the target or is the last there is."""
+    pressed = attrs.evolve(view, pressed=True)
+    shorter = [cut for cut in view.cuts if cut.tokens_after < view.tokens]
+    cut = trim.choose(pressed)
+
+    if shorter:
+        assert cut in shorter
+        assert cut == shorter[-1] or cut.tokens_after <= trim.target * min(view.tokens, view.budget) + 1e-9
+    else:
+        assert cut is None
+
+
+def test_a_pressed_session_is_trimmed_by_what_was_too_long():
+    """A provider with a smaller window than the budget: the target is a share of the request, not of the budget."""
+    view = attrs.evolve(session([100] * 10, budget=100_000), pressed=True)
+
+    assert (6, 600) == (Trim().choose(view).turns_kept, Trim().choose(view).tokens_after)
+    assert 2 == Trim(turns=2).choose(view).turns_kept
+
+
+def test_a_pressed_session_over_budget_is_trimmed_by_the_budget():
+    """Where the budget is the smaller of the two, the target is a share of it."""
+    view = attrs.evolve(session([100] * 10, budget=500), pressed=True)
+
+    assert 300 == Trim().choose(view).tokens_after
+
+
 def test_drops_no_more_than_the_target_asks():
     """The first cut that reaches the target is taken."""
     cut = Trim().choose(session([100] * 9, budget=1000))

@@ -35,7 +35,7 @@ class Trim(ContextStrategy):
             raise ValueError(f"'target' ({value}) must not be above 'threshold' ({self.threshold})")
 
     def choose(self, view: ContextView) -> Cut | None:
-        """The later of the cuts that *turns* and the budget ask for, or None if neither asks."""
+        """The later of the cuts that *turns* and the budget ask for, or None if neither asks; *pressed* asks always."""
         cuts = [cut for cut in view.cuts if cut.tokens_after < view.tokens]
         asked = [cut for cut in (self._by_turns(cuts, view), self._by_budget(cuts, view)) if cut is not None]
         return max(asked, key=lambda cut: cut.index, default=None)
@@ -51,9 +51,11 @@ class Trim(ContextStrategy):
         return next(cut for cut in reversed(few) if cut.turns_kept == most)
 
     def _by_budget(self, cuts: Sequence[Cut], view: ContextView) -> Cut | None:
-        if not cuts or view.load <= self.threshold:
+        if not cuts or not (view.pressed or view.load > self.threshold):
             return None
-        return next((cut for cut in cuts if cut.tokens_after / view.budget <= self.target), cuts[-1])
+        # what was too long for the provider is the measure then, however large the budget
+        whole = max(1, min(view.tokens, view.budget)) if view.pressed else view.budget
+        return next((cut for cut in cuts if cut.tokens_after / whole <= self.target), cuts[-1])
 
 
 @hookimpl
