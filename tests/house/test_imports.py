@@ -22,6 +22,8 @@ PLACES = {
 
 CROSSINGS: dict[tuple[str, str], str] = {
     ("all", "*"): "it re-exports every plugin, under TYPE_CHECKING and when a name is first used",
+    ("mode-agent-teams", "cloudllm_store_memory"): "the store of a pool, unless another one is given",
+    ("tool-memory", "cloudllm_store_memory"): "where the tools keep things, unless another store is given",
 }
 """(folder, package of another plugin that it may import) and the reason; '*' is any."""
 
