@@ -314,9 +314,7 @@ class Agent:
         """
         chain, who, refs = self.thoughts, self.identity, tuple(refs)
         if chain is None:
-            raise SetupError(
-                f"Agent {self.name!r} keeps no thoughts. Give it some: Agent(..., thoughts='jsonl:DIR')"
-            )
+            raise SetupError(f"Agent {self.name!r} keeps no thoughts. Give it some: Agent(..., thoughts='jsonl:DIR')")
         thought = await in_thread(chain.commit, who, type, content, refs)
         self.waiting.append(ThoughtCommitted(agent=self.name, thought_type=thought.type, index=thought.index))
         return thought

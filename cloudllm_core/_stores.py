@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import abc
-import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 import attrs
 
 from ._messages import Json, JsonObject
-from ._settings import Configurable, show
-from .errors import SettingsError
-
-KEY_LENGTH = 512
-"""Characters a key may have."""
+from ._settings import Configurable
+from .storing import matches
 
 
 @attrs.frozen(kw_only=True)
@@ -58,6 +54,7 @@ class Store(Configurable, abc.ABC):
     also among processes where the store is shared by them; what has expired is gone for every
     operation. A lifetime (*ttl*) is given in seconds; an overwritten key has the new write's lifetime,
     or none. A store connects when it is first used, and again when it is used after `aclose`.
+    `cloudllm_core.storing` has the checks.
     ``name:location`` in a team file is short for ``{name = ..., location = ...}``.
 
     Every operation raises `SettingsError` for what cannot be a key, a lifetime or JSON, and
@@ -117,26 +114,3 @@ class Store(Configurable, abc.ABC):
 
     async def aclose(self) -> None:
         """Let go of connections and files; the next operation opens them again."""
-
-
-def matches(value: Json, where: Mapping[str, Json]) -> bool:
-    """Whether *value* is an object with these fields; true is not 1."""
-    return isinstance(value, dict) and all(
-        key in value and value[key] == want and type(value[key]) is type(want) for key, want in where.items()
-    )
-
-
-def checked_key(key: Any) -> str:
-    """*key*, if it can be one. Raises: SettingsError."""
-    if not isinstance(key, str) or not 0 < len(key) <= KEY_LENGTH or not key.isprintable():
-        expected = f"text of 1 to {KEY_LENGTH} printable characters"
-        raise SettingsError("key", show(key), expected)
-    return key
-
-
-def checked_ttl(ttl: Any) -> float | None:
-    """*ttl* in seconds, if it can be a lifetime. Raises: SettingsError."""
-    number = isinstance(ttl, (int, float)) and not isinstance(ttl, bool)
-    if ttl is not None and not (number and math.isfinite(ttl) and 0 < ttl <= 1e11):
-        raise SettingsError("ttl", show(ttl), "seconds above 0 and below 1e11, or nothing")
-    return None if ttl is None else float(ttl)

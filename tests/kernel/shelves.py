@@ -11,7 +11,8 @@ import attrs
 
 from cloudllm_core import Item, Store, Thought, ThoughtChain
 from cloudllm_core._messages import Json, JsonObject
-from cloudllm_core._stores import Items, checked_key, checked_ttl
+from cloudllm_core._stores import Items
+from cloudllm_core.storing import checked_key, checked_ttl
 
 
 @attrs.define(eq=False)

@@ -9,9 +9,9 @@ import attrs
 import pytest
 
 from cloudllm_core import Agent, Hub, Mode, Orchestration, Outcome, Registry, Store, ToolContext, hookimpl, tool
-from cloudllm_core._stores import checked_key, checked_ttl, matches
 from cloudllm_core.errors import EffectError, SettingsError, StoreError
 from cloudllm_core.events import EffectStarted
+from cloudllm_core.storing import checked_key, checked_ttl, matches
 from cloudllm_core.testing import ScriptedProvider, call
 from tests.kernel.shelves import Shelf
 from tests.kernel.stories import Story

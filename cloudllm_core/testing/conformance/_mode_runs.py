@@ -43,10 +43,10 @@ class ModeRuns(Casting):
                         assert times == 1 if early else times <= 1, f"{agent.name} heard {speaker} {times} times"
 
     def test_every_agent_that_is_asked_knows_the_prompt(self, mode: Mode) -> None:
-        """Whoever takes a turn has been told what the user wants, word for word."""
+        """Whoever answers has been told what the user wants, word for word."""
         run = self.play(mode, self.some)
         for agent in run.orchestration.agents:
-            if agent.name in {event.agent for event in of_type(run.records, e.AgentSelected)}:
+            if agent.name in {event.agent for event in of_type(run.records, e.AgentResponded)}:
                 assert self.prompt in told(agent.session.messages)
 
     def test_can_run_again(self, mode: Mode) -> None:

@@ -105,6 +105,7 @@ class StoreRaces(Shelving):
             async def replace(handle: Store) -> None:
                 for nth in range(6):
                     await handle.restore(shots[nth % 2])
+                    await asyncio.sleep(0)
 
             await asyncio.gather(look(there), replace(here), look(here), replace(there), look(there))
 
