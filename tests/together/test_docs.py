@@ -292,7 +292,7 @@ def test_every_option_of_the_command_line_is_explained() -> None:
 def test_every_key_of_a_team_file_is_explained() -> None:
     """The page on team files names each key of an agent and of a team that the code takes."""
     found = sections(reference("team-file.md"))
-    agent = [name for name in inspect.signature(cloudllm_core.Agent).parameters if name not in ("registry", "limits")]
+    agent = [name for name in inspect.signature(cloudllm_core.Agent).parameters if name not in ("registry", "limits", "output")]
     limits = [field.name for field in attrs.fields(cloudllm_core.Limits)]
     told = {head: re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) for head, text in found.items()}
 

@@ -9,6 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cloudllm_context_novelty import (
+        Measure,
+        NoveltyAware,
+        bigram_novelty,
+    )
+    from cloudllm_context_self_compression import (
+        SelfCompression,
+        parse_refs,
+    )
     from cloudllm_context_trim import (
         Trim,
     )
@@ -19,12 +28,14 @@ if TYPE_CHECKING:
         ContextStrategy,
         ContextView,
         Cut,
+        Desk,
         Emit,
         Event,
         EventSink,
         Functions,
         Hub,
         Image,
+        Item,
         Journal,
         JournalText,
         Limits,
@@ -44,8 +55,12 @@ if TYPE_CHECKING:
         RunResult,
         Signal,
         StopReason,
+        Store,
         Text,
         Thinking,
+        Thought,
+        ThoughtChain,
+        ThoughtType,
         Tool,
         ToolCall,
         ToolContext,
@@ -63,6 +78,23 @@ if TYPE_CHECKING:
     from cloudllm_journal_jsonl import (
         Jsonl,
     )
+    from cloudllm_mode_agent_teams import (
+        AgentTeams,
+        AnthropicAgentTeams,
+        Claim,
+        CompletionRefused,
+        LeaseExpired,
+        Pool,
+        PoolError,
+        Task,
+        TaskClaimed,
+        TaskCompleted,
+        TaskFailed,
+        TaskGivenUp,
+        TaskReleased,
+        View,
+        WorkItem,
+    )
     from cloudllm_mode_debate import (
         ConvergenceChecked,
         Debate,
@@ -78,17 +110,28 @@ if TYPE_CHECKING:
         SpeakerChosen,
     )
     from cloudllm_mode_parallel import (
+        Aggregator,
         Parallel,
+        Quorum,
+        VotesCounted,
     )
     from cloudllm_mode_ralph import (
+        Check,
         Ralph,
         RalphIterationStarted,
         RalphTask,
         RalphTaskCompleted,
+        RalphTaskRejected,
         ids_in,
     )
     from cloudllm_mode_round_robin import (
         RoundRobin,
+    )
+    from cloudllm_provider_anthropic import (
+        Anthropic,
+    )
+    from cloudllm_provider_gemini import (
+        Gemini,
     )
     from cloudllm_provider_openai import (
         OpenAI,
@@ -102,51 +145,95 @@ if TYPE_CHECKING:
         Console,
         lines_for,
     )
+    from cloudllm_store_memory import (
+        MemoryStore,
+    )
+    from cloudllm_store_sqlite import (
+        SqliteStore,
+    )
+    from cloudllm_thoughts_jsonl import (
+        AutoCommit,
+        CutThoughtsError,
+        Head,
+        JsonlThoughts,
+        TamperedThoughtsError,
+        ThoughtsFileError,
+        Verdict,
+        verify,
+    )
     from cloudllm_tool_filesystem import (
         FileError,
         FileSystem,
     )
+    from cloudllm_tool_memory import (
+        Memory,
+        MemoryFault,
+    )
 
 __all__ = [
     "Agent",
+    "AgentTeams",
+    "Aggregator",
+    "Anthropic",
+    "AnthropicAgentTeams",
+    "AutoCommit",
+    "Check",
+    "Claim",
     "Command",
     "Completion",
+    "CompletionRefused",
     "Console",
     "ContextStrategy",
     "ContextView",
     "ConvergenceChecked",
     "Cut",
+    "CutThoughtsError",
     "Debate",
+    "Desk",
     "Emit",
     "Event",
     "EventSink",
     "FileError",
     "FileSystem",
     "Functions",
+    "Gemini",
+    "Head",
     "Hierarchical",
     "HierarchicalLayerFailed",
     "Hub",
     "Image",
+    "Item",
     "Journal",
     "JournalText",
     "Jsonl",
+    "JsonlThoughts",
+    "LeaseExpired",
     "Limits",
     "Line",
+    "Measure",
+    "Memory",
+    "MemoryFault",
+    "MemoryStore",
     "Message",
     "Mode",
     "Moderated",
+    "NoveltyAware",
     "OpenAI",
     "Orchestration",
     "Outcome",
     "Parallel",
     "PastEnds",
+    "Pool",
+    "PoolError",
     "Prefixed",
     "Private",
     "Provider",
+    "Quorum",
     "Ralph",
     "RalphIterationStarted",
     "RalphTask",
     "RalphTaskCompleted",
+    "RalphTaskRejected",
     "Record",
     "Registry",
     "Reply",
@@ -156,11 +243,25 @@ __all__ = [
     "RunResult",
     "Scorer",
     "Script",
+    "SelfCompression",
     "Signal",
     "SpeakerChosen",
+    "SqliteStore",
     "StopReason",
+    "Store",
+    "TamperedThoughtsError",
+    "Task",
+    "TaskClaimed",
+    "TaskCompleted",
+    "TaskFailed",
+    "TaskGivenUp",
+    "TaskReleased",
     "Text",
     "Thinking",
+    "Thought",
+    "ThoughtChain",
+    "ThoughtType",
+    "ThoughtsFileError",
     "Tool",
     "ToolCall",
     "ToolContext",
@@ -169,19 +270,35 @@ __all__ = [
     "ToolResult",
     "Trim",
     "Usage",
+    "Verdict",
+    "View",
+    "VotesCounted",
+    "WorkItem",
+    "bigram_novelty",
     "default_registry",
     "hookimpl",
     "ids_in",
     "jaccard",
     "lines_for",
     "load_records",
+    "parse_refs",
     "read_script",
     "repair_history",
     "tool",
     "validate_history",
+    "verify",
 ]
 
 _HOMES = {
+    "cloudllm_context_novelty": [
+        "Measure",
+        "NoveltyAware",
+        "bigram_novelty",
+    ],
+    "cloudllm_context_self_compression": [
+        "SelfCompression",
+        "parse_refs",
+    ],
     "cloudllm_context_trim": [
         "Trim",
     ],
@@ -192,12 +309,14 @@ _HOMES = {
         "ContextStrategy",
         "ContextView",
         "Cut",
+        "Desk",
         "Emit",
         "Event",
         "EventSink",
         "Functions",
         "Hub",
         "Image",
+        "Item",
         "Journal",
         "JournalText",
         "Limits",
@@ -217,8 +336,12 @@ _HOMES = {
         "RunResult",
         "Signal",
         "StopReason",
+        "Store",
         "Text",
         "Thinking",
+        "Thought",
+        "ThoughtChain",
+        "ThoughtType",
         "Tool",
         "ToolCall",
         "ToolContext",
@@ -236,6 +359,23 @@ _HOMES = {
     "cloudllm_journal_jsonl": [
         "Jsonl",
     ],
+    "cloudllm_mode_agent_teams": [
+        "AgentTeams",
+        "AnthropicAgentTeams",
+        "Claim",
+        "CompletionRefused",
+        "LeaseExpired",
+        "Pool",
+        "PoolError",
+        "Task",
+        "TaskClaimed",
+        "TaskCompleted",
+        "TaskFailed",
+        "TaskGivenUp",
+        "TaskReleased",
+        "View",
+        "WorkItem",
+    ],
     "cloudllm_mode_debate": [
         "ConvergenceChecked",
         "Debate",
@@ -251,17 +391,28 @@ _HOMES = {
         "SpeakerChosen",
     ],
     "cloudllm_mode_parallel": [
+        "Aggregator",
         "Parallel",
+        "Quorum",
+        "VotesCounted",
     ],
     "cloudllm_mode_ralph": [
+        "Check",
         "Ralph",
         "RalphIterationStarted",
         "RalphTask",
         "RalphTaskCompleted",
+        "RalphTaskRejected",
         "ids_in",
     ],
     "cloudllm_mode_round_robin": [
         "RoundRobin",
+    ],
+    "cloudllm_provider_anthropic": [
+        "Anthropic",
+    ],
+    "cloudllm_provider_gemini": [
+        "Gemini",
     ],
     "cloudllm_provider_openai": [
         "OpenAI",
@@ -275,9 +426,29 @@ _HOMES = {
         "Console",
         "lines_for",
     ],
+    "cloudllm_store_memory": [
+        "MemoryStore",
+    ],
+    "cloudllm_store_sqlite": [
+        "SqliteStore",
+    ],
+    "cloudllm_thoughts_jsonl": [
+        "AutoCommit",
+        "CutThoughtsError",
+        "Head",
+        "JsonlThoughts",
+        "TamperedThoughtsError",
+        "ThoughtsFileError",
+        "Verdict",
+        "verify",
+    ],
     "cloudllm_tool_filesystem": [
         "FileError",
         "FileSystem",
+    ],
+    "cloudllm_tool_memory": [
+        "Memory",
+        "MemoryFault",
     ],
 }
 
