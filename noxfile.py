@@ -54,9 +54,10 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Test the kernel, every plugin, all of them together, and the code in the documentation."""
     install(session, "tests")
-    session.run(
-        "pytest", *(session.posargs or ["-q", "--ignore=tests/house", *folders([ROOT / "tests", ROOT / "plugins"])])
-    )
+    # In one process for each core; by file, for what a file sets up is shared by its tests.
+    spread = ["-n", "auto", "--dist", "loadfile"]
+    whole = ["-q", *spread, "--ignore=tests/house", *folders([ROOT / "tests", ROOT / "plugins"])]
+    session.run("pytest", *(session.posargs or whole))
 
 
 @nox.session
