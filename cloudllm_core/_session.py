@@ -148,6 +148,12 @@ class Turn:
         self._check(self.new[-1].message, message)
         self.new.append(Entry(message))
 
+    def join(self, message: Message) -> Message:
+        """Let the assistant's last message go on with *message*; gives the whole."""
+        whole = attrs.evolve(self.new[-1].message, parts=(*self.new.pop().message.parts, *message.parts))
+        self.add(whole)
+        return whole
+
     def _check(self, previous: Message | None, message: Message) -> None:
         if problem := problem_after(previous, message):
             raise HistoryError(len(self.base.entries) + len(self.new), problem)

@@ -82,13 +82,22 @@ class TakenTurn:
     async def converse(self) -> str:
         """Model, calls, results, model ... until there are no more calls."""
         choice: Choice = "none" if 0 < self.member.max_tool_calls <= self.made else "auto"
+        paused = 0
         while True:
             completion = await self.think(choice)
             message = completion.message
             if completion.stop in ("refusal", "content_filtered") and not (message.text or message.tool_calls):
                 member = self.member
                 raise ContentFiltered(f"there is no answer ({completion.stop})", member.provider.name, member.model)
-            self.turn.add(_legal(message, choice))
+            pauses = completion.stop == "pause" and bool(message.parts) and not message.tool_calls and paused < PAUSES
+            message = _legal(message, choice, pauses)
+            if paused:  # the provider went on with what it had begun
+                message = self.turn.join(message)
+            else:
+                self.turn.add(message)
+            paused = paused + 1 if pauses else 0
+            if pauses:
+                continue
             if choice == "none":  # it was told to make no calls; nobody answers those it made
                 return message.text
             if not message.tool_calls:
@@ -127,14 +136,16 @@ class TakenTurn:
 
 
 NO_ANSWER = "(no answer)"
+PAUSES = 10
+"""How often in a row a provider may pause an answer, to be asked to go on with it."""
 
 
-def _legal(message: Message, choice: str) -> Message:
+def _legal(message: Message, choice: str, unfinished: bool = False) -> Message:
     """*message* as every provider takes it back: no blank text, no calls that nobody answers, never empty."""
     unwanted = ToolCall if choice == "none" else ()
     parts = [part for part in message.parts if not isinstance(part, unwanted)]
     parts = [part for part in parts if not isinstance(part, Text) or part.text.strip()]
-    if not any(isinstance(part, (Text, ToolCall)) for part in parts):
+    if not (unfinished and parts) and not any(isinstance(part, (Text, ToolCall)) for part in parts):
         parts.append(Text(NO_ANSWER))
     return message if tuple(parts) == message.parts else attrs.evolve(message, parts=parts)
 

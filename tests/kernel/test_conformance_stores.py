@@ -14,8 +14,8 @@ import attrs
 import pytest
 
 from cloudllm_core import Item, Store
-from cloudllm_core.storing import KEY_LENGTH, matches
 from cloudllm_core.errors import SettingsError
+from cloudllm_core.storing import KEY_LENGTH, matches
 from cloudllm_core.testing.conformance import StoreContract
 
 FOUND = (AssertionError, pytest.fail.Exception)

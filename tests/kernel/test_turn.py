@@ -16,9 +16,11 @@ from cloudllm_core import (
     Hub,
     Limits,
     Message,
+    Private,
     Registry,
     Reply,
     Request,
+    Text,
     Usage,
     tool,
     validate_history,
@@ -509,3 +511,58 @@ def test_a_cancelled_run_says_what_it_cost() -> None:
 
     assert ("cancelled", 15) == (result.stop_reason, result.usage.total)
     assert RunCancelled(rounds=0, total_tokens=15) == records[-1].event
+
+
+# -- an answer that pauses ----------------------------------------------------
+
+
+def pauses(*parts: Any) -> Completion:
+    return Completion(Message("assistant", parts), "pause", COST)
+
+
+def test_a_paused_answer_goes_on_where_it_was() -> None:
+    """A provider that pauses is asked to go on, with what it has said so far; the whole is one message."""
+    trace = Private("scripted", "scripted", {"search": "tides"})
+    provider = ScriptedProvider(pauses(trace), pauses(Text("High water")), says("is at noon."))
+    ada = registered("ada", provider)
+    reply = asyncio.run(ada.send("When?"))
+
+    assert "High water\nis at noon." == reply.text
+    assert 45 == reply.usage.total
+    assert [("user",), ("user", "assistant"), ("user", "assistant")] == [
+        tuple(message.role for message in request.messages) for request in provider.requests
+    ]
+    assert (trace,) == provider.requests[1].messages[-1].parts
+    assert (trace, Text("High water"), Text("is at noon.")) == ada.session.messages[-1].parts
+    validate_history(ada.session.messages)
+
+
+def test_a_paused_answer_may_end_in_calls() -> None:
+    """What was said before the pause stays with the calls, and their results follow."""
+
+    def look() -> str:
+        """Look."""
+        return "blue"
+
+    provider = ScriptedProvider(pauses(Text("Let me see.")), call("look"), "It is blue.")
+    ada = registered("ada", provider, tools=[look])
+
+    assert "It is blue." == asyncio.run(ada.send("Which colour?")).text
+    assert ["user", "assistant", "tool", "assistant"] == [message.role for message in ada.session.messages]
+    assert "Let me see." == ada.session.messages[1].text
+
+
+def test_an_answer_that_pauses_for_ever_is_taken_as_it_is() -> None:
+    """After ten pauses in a row the turn ends with what there is."""
+    provider = ScriptedProvider(pauses(Text("Hm.")), repeat=True)
+
+    assert "\n".join(["Hm."] * 11) == asyncio.run(registered("ada", provider).send("Well?")).text
+    assert 11 == len(provider.requests)
+
+
+def test_an_empty_pause_is_an_empty_answer() -> None:
+    """There is nothing to go on from."""
+    provider = ScriptedProvider(pauses(), "never asked")
+
+    assert "" == asyncio.run(registered("ada", provider).send("Well?")).text.replace("(no answer)", "")
+    assert 1 == len(provider.requests)

@@ -1,0 +1,206 @@
+"""Anthropic's Messages API as a provider."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from typing import Any, ClassVar
+
+import attrs
+
+from cloudllm_core import Completion, Emit, Provider, Request
+from cloudllm_core.errors import AuthenticationFailed, BadRequest, SettingsError
+
+from .connection import Connections, Door, Hidden, posted, request_id, translated
+from .reading import read
+from .wire import Origin, encode, request_body
+
+NO_KEY = "no-key-needed"
+"""Sent to servers that want no key; the SDK insists on one."""
+
+EFFORT = "CLOUDLLM_REASONING_EFFORT"
+"""The environment variable that says how hard all agents shall think."""
+
+NO_SAMPLING = "2026-10-21"
+"""The version of the API from which on it takes no ``temperature``."""
+
+_ABOUT_SHAPE = re.compile(r"output_config|output_format|structured output|schema|grammar", re.IGNORECASE)
+
+
+def _hide(value: str | None) -> Hidden[str] | None:
+    return None if value is None else Hidden(value)
+
+
+def _hide_headers(value: dict[str, str] | None) -> Hidden[dict[str, str]]:
+    for name, text in (value or {}).items():
+        if not (_sendable(name) and _sendable(text)):
+            raise SettingsError(f"headers.{name!a}", "characters that no header can carry", "printable ASCII text")
+    return Hidden(dict(value or {}))
+
+
+def _sendable(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
+def _url(instance: Any, attribute: Any, value: str | None) -> None:
+    if value is not None and not value.startswith(("http://", "https://")):
+        raise SettingsError("base_url", repr(value), "an address that begins with http:// or https://")
+
+
+def _positive(instance: Any, attribute: Any, value: float) -> None:
+    if not value > 0:
+        raise SettingsError(attribute.name, repr(value), "a number above 0")
+
+
+@attrs.define(eq=False, kw_only=True)
+class Anthropic(Provider):
+    """
+    Models of Anthropic, or of any server with a Messages API.
+
+    A provider of another name on the same wire extends this class and changes the class variables.
+    """
+
+    name: ClassVar[str] = "anthropic"
+    home: ClassVar[str] = "https://api.anthropic.com"
+    """Where calls go without a ``base_url``."""
+
+    key_variables: ClassVar[tuple[str, ...]] = (
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_KEY",
+        "CLAUDE_API_KEY",
+        "ANTHROPIC_AUTH_TOKEN",
+    )
+    """Where the key is looked for, in order."""
+
+    base_url_variable: ClassVar[str | None] = "ANTHROPIC_BASE_URL"
+
+    api_key: Hidden[str] | None = attrs.field(default=None, converter=_hide)
+    """The key itself; better leave it in the environment."""
+
+    api_key_env: str | None = None
+    """The environment variable that holds the key, instead of `key_variables`."""
+
+    base_url: str | None = attrs.field(default=None, validator=_url)
+    """The server's address, without the ``/v1``."""
+
+    timeout: float = attrs.field(default=600.0, validator=_positive)
+    """Seconds one call may take, from the first byte sent to the last one read."""
+
+    max_tokens: int = attrs.field(default=16_384, validator=_positive)
+    """The output cap where an agent's options set none; a budget of thought comes on top."""
+
+    cache: bool = True
+    """Whether to have the server cache tools, instructions and history."""
+
+    headers: Hidden[dict[str, str]] = attrs.field(default=None, converter=_hide_headers)
+    """Sent along with each call."""
+
+    _connections: Connections = attrs.field(factory=Connections, init=False, repr=False)
+
+    async def complete(self, request: Request) -> Completion:
+        """
+        Make one model call.
+
+        Raises:
+            ProviderError: in its most fitting subclass.
+        """
+        return await self._call(request, None)
+
+    async def stream(self, request: Request, emit: Emit) -> Completion:
+        """
+        Make one model call, handing out the answer's pieces through *emit* as they come.
+
+        Raises:
+            StreamTruncated: the stream broke off. ProviderError: in its most fitting subclass.
+        """
+        return await self._call(request, emit)
+
+    async def aclose(self) -> None:
+        """Close the connection; the next call opens another."""
+        await self._connections.aclose()
+
+    async def _call(self, request: Request, emit: Emit | None) -> Completion:
+        door = self._door(request.model)
+        origin = Origin(provider=self.name, model=request.model, key_hint=f"Check the key in {self._key_names()}.")
+        shape = (door.base_url, request.model, json.dumps(request.output, default=str))
+        shaped = request.output is not None and shape not in self._connections.shapeless
+        content = self._content(request, emit is not None, shaped)
+        with translated(origin, door):
+            async with asyncio.timeout(self.timeout):
+                try:
+                    return await self._posted(content, origin, door, emit)
+                except BadRequest as problem:
+                    shapeless = self._content(request, emit is not None, False)
+                    if shapeless == content or problem.status != 400 or not _ABOUT_SHAPE.search(problem.problem):
+                        raise
+                self._connections.shapeless.add(shape)
+                return await self._posted(shapeless, origin, door, emit)
+
+    async def _posted(self, content: bytes, origin: Origin, door: Door, emit: Emit | None) -> Completion:
+        with translated(origin, door):
+            client = await self._connections.client(door)
+            async with posted(client, "/v1/messages", content) as response:
+                origin = attrs.evolve(origin, status=response.status_code, request_id=request_id(response.headers))
+                return await read(response, origin, emit)
+
+    def _content(self, request: Request, stream: bool, shaped: bool) -> bytes:
+        body = request_body(
+            request,
+            stream,
+            self.name,
+            cap=self.max_tokens,
+            cache=self.cache,
+            sampling=self._takes_sampling(),
+            effort=os.environ.get(EFFORT, ""),
+            shaped=shaped,
+        )
+        try:
+            return encode(body)
+        except (TypeError, ValueError, RecursionError) as problem:
+            raise BadRequest(
+                problem=f"the request cannot be written as JSON: {problem}",
+                provider=self.name,
+                model=request.model,
+                hint="Options and tool schemas hold only text, numbers, true, false, null, lists and tables.",
+            ) from None
+
+    def _takes_sampling(self) -> bool:
+        headers = {name.lower(): value for name, value in self.headers.reveal().items()}
+        return self._address() != self.home or headers.get("anthropic-version", NO_SAMPLING) < NO_SAMPLING
+
+    def _door(self, model: str) -> Door:
+        return Door(
+            base_url=self._address(),
+            key=self._key(model),
+            headers=tuple(self.headers.reveal().items()),
+            timeout=self.timeout,
+        )
+
+    def _address(self) -> str:
+        url = self.base_url or (self.base_url_variable and os.environ.get(self.base_url_variable)) or self.home
+        return url.rstrip("/").removesuffix("/v1")
+
+    def _key(self, model: str) -> str:
+        names = (self.api_key_env,) if self.api_key_env else self.key_variables
+        key = self.api_key.reveal() if self.api_key else next(filter(None, map(os.environ.get, names)), "")
+        key = key.strip()
+        if not key and (self.api_key_env or self._address() == self.home):
+            raise AuthenticationFailed(
+                problem=f"there is no API key: {' and '.join(names)} {'is' if len(names) == 1 else 'are'} not set",
+                provider=self.name,
+                model=model,
+                hint=f"Set {names[0]}, or pass api_key; a local server needs only base_url.",
+            )
+        if not _sendable(key):
+            raise AuthenticationFailed(
+                problem="the API key has characters that no header can carry",
+                provider=self.name,
+                model=model,
+                hint=f"Copy it again into {self._key_names()}.",
+            )
+        return key or NO_KEY
+
+    def _key_names(self) -> str:
+        return "api_key" if self.api_key else self.api_key_env or self.key_variables[0]
