@@ -89,10 +89,13 @@ def read_event(body: dict[str, Json]) -> Event:
     """The event that `Event.to_json` wrote. Slotted twins left behind by attrs come first: the last one wins."""
     name, fields = body["event"], {key: value for key, value in body.items() if key != "event"}
     found = [cls for cls in _subclasses(Event) if cls.__name__ == name]
-    try:
-        return found[-1](**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
-    except (IndexError, TypeError):
-        return events.UnknownEvent(name=name, fields=fields)
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+    for cls in reversed(found):  # two plugins may call their events alike
+        try:
+            return cls(**values)
+        except TypeError:
+            continue
+    return events.UnknownEvent(name=name, fields=fields)
 
 
 def _input(body: dict[str, Json]) -> Event:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import attrs
@@ -100,12 +100,12 @@ class ThoughtChain(Configurable, abc.ABC):
 
     def checked_refs(self, refs: Iterable[int]) -> tuple[int, ...]:
         """*refs* in order, each once. Raises: SetupError: one is to no earlier thought."""
-        count, wanted = len(self.thoughts), tuple(sorted(set(refs)))
+        count, wanted = len(self.thoughts), tuple(refs)
         for ref in wanted:
             if type(ref) is not int or not 0 <= ref < count:
                 there = f"thoughts 0 to {count - 1}" if count else "no thoughts yet"
                 raise SetupError(f"A thought cannot refer to {ref!r}: the chain holds {there}.")
-        return wanted
+        return tuple(sorted(set(wanted)))
 
     def resolve_context(self, index: int) -> tuple[Thought, ...]:
         """
@@ -139,5 +139,5 @@ class ThoughtChain(Configurable, abc.ABC):
 
     def identity(self) -> dict[str, Json] | None:
         """Who the agent was when it last said so: name, model, instructions, tools ...; None if it never did."""
-        said = (thought.meta["agent"] for thought in reversed(self.thoughts) if "agent" in thought.meta)
-        return next((dict(who) for who in said), None)
+        said = (thought.meta.get("agent") for thought in reversed(self.thoughts))
+        return next((dict(who) for who in said if isinstance(who, Mapping) and "name" in who), None)

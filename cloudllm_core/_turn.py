@@ -90,17 +90,14 @@ class TakenTurn:
                 member = self.member
                 raise ContentFiltered(f"there is no answer ({completion.stop})", member.provider.name, member.model)
             pauses = completion.stop == "pause" and bool(message.parts) and not message.tool_calls and paused < PAUSES
-            message = _legal(message, choice, pauses)
             if paused:  # the provider went on with what it had begun
-                message = self.turn.join(message)
+                message = self.turn.join(_legal(message, choice, pauses))
             else:
-                self.turn.add(message)
+                self.turn.add(_legal(message, choice, pauses))
             paused = paused + 1 if pauses else 0
             if pauses:
                 continue
-            if choice == "none":  # it was told to make no calls; nobody answers those it made
-                return message.text
-            if not message.tool_calls:
+            if choice == "none" or not message.tool_calls:  # where it was told to make none, nobody answers them
                 return message.text
             self.turn.add(Message.tool(await self.use_tools(message.tool_calls)))
             if self.made >= self.member.max_tool_calls:

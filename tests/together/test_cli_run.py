@@ -12,7 +12,9 @@ import pytest
 
 from cloudllm_core import default_registry
 
-MODES = ", ".join(default_registry().names("mode"))
+MODES, PROVIDERS, TOOLS, SINKS = (
+    ", ".join(default_registry().names(kind)) for kind in ("mode", "provider", "tool_protocol", "event_sink")
+)
 COMMAND = [sys.executable, "-m", "cloudllm_cli"]
 ADA = '[[agents]]\nname = "ada"\nmodel = { name = "script:ada", path = "script.toml" }\n'
 BOB = ADA.replace("ada", "bob")
@@ -67,13 +69,13 @@ def model(text):
         ),
         (
             model('"opnai:gpt"'),
-            "agents[0].model: No provider is called 'opnai' (installed: openai, script). Did you mean 'openai'?",
+            f"agents[0].model: No provider is called 'opnai' (installed: {PROVIDERS}). Did you mean 'openai'?",
         ),
         (
             model('"gpt-5"'),
             (
                 "agents[0].model: found 'gpt-5', expected text of the form 'provider:model'. "
-                "Installed providers: openai, script."
+                f"Installed providers: {PROVIDERS}."
             ),
         ),
         (
@@ -83,13 +85,13 @@ def model(text):
         (
             f'mode = "round-robin"\n{ADA}tools = ["filesytem"]\n',
             (
-                "agents[0].tools[0]: No tool protocol is called 'filesytem' (installed: filesystem). "
+                f"agents[0].tools[0]: No tool protocol is called 'filesytem' (installed: {TOOLS}). "
                 "Did you mean 'filesystem'?"
             ),
         ),
         (
             f'mode = "round-robin"\nsinks = ["consol"]\n{ADA}',
-            "sinks[0]: No event sink is called 'consol' (installed: console). Did you mean 'console'?",
+            f"sinks[0]: No event sink is called 'consol' (installed: {SINKS}). Did you mean 'console'?",
         ),
         (
             f'mode = "round-robin"\n{ADA}{ADA}',

@@ -23,7 +23,10 @@ from tests.together import pages
 ROOT = blueprint.ROOT
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *ROOT.glob("plugins/*/README.md")])
-CONTRACTS = ("Mode", "Hub", "Provider", "ToolProtocol", "ContextStrategy", "EventSink", "Journal", "Command")
+CONTRACTS = (
+    "Mode", "Hub", "Provider", "ToolProtocol", "ContextStrategy", "Desk", "EventSink", "Journal", "Store", "ThoughtChain",
+    "Command",
+)  # fmt: skip
 FROM_SETTINGS = "from_settings"
 """What contracts inherit and the page explains once, above them."""
 
@@ -231,8 +234,8 @@ def test_every_field_is_explained(name: str) -> None:
 
 def test_every_value_of_a_contract_is_on_its_page() -> None:
     """What crosses between kernel and plugins, whole: no table is missing."""
-    assert {"Completion", "ContextView", "Cut", "JournalText", "Message", "Outcome", "Reply", "Request", "ToolCall",
-            "ToolContext", "ToolDefinition", "ToolResult", "Usage"} == set(VALUES)  # fmt: skip
+    assert {"Completion", "ContextView", "Cut", "Item", "JournalText", "Message", "Outcome", "Reply", "Request",
+            "Thought", "ToolCall", "ToolContext", "ToolDefinition", "ToolResult", "Usage"} == set(VALUES)  # fmt: skip
 
 
 def family(cls: type, depth: int = 0) -> Iterator[tuple[str, str]]:

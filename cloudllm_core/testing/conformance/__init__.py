@@ -19,7 +19,7 @@ import pytest
 ROOMS = (
     "_commands", "_journals", "_mode_cast", "_mode_faults", "_mode_replays", "_mode_runs", "_mode_shape", "_modes",
     "_providers", "_sinks", "_store_cast", "_store_lives", "_store_races", "_store_values", "_store_writes", "_stores",
-    "_strategies", "_tools",
+    "_strategies", "_thoughts", "_tools",
 )  # fmt: skip
 """Where the claims are; pytest must know before they are imported, to tell in detail what an assert found."""
 
@@ -32,6 +32,7 @@ from ._providers import ProviderContract  # noqa: E402
 from ._sinks import EventSinkContract  # noqa: E402
 from ._stores import StoreContract  # noqa: E402
 from ._strategies import ContextStrategyContract  # noqa: E402
+from ._thoughts import ThoughtChainContract  # noqa: E402
 from ._tools import ToolProtocolContract  # noqa: E402
 
 __all__ = [
@@ -42,5 +43,6 @@ __all__ = [
     "ModeContract",
     "ProviderContract",
     "StoreContract",
+    "ThoughtChainContract",
     "ToolProtocolContract",
 ]

@@ -179,7 +179,7 @@ class ThoughtChainContract:
         assert META == given.meta
         assert META == self.again(chain).thoughts[0].meta
 
-    @pytest.mark.parametrize("meta", [{"x": object()}, {"x": {1, 2}}, {"x": b"x"}], ids=repr)
+    @pytest.mark.parametrize("meta", [{"x": object()}, {"x": {1, 2}}, {"x": b"x"}], ids=["object", "set", "bytes"])
     def test_refuses_what_is_not_json(self, chain: ThoughtChain, meta: dict[str, Any]) -> None:
         """What JSON cannot hold is refused, and nothing is added."""
         with pytest.raises(SetupError):

@@ -130,11 +130,20 @@ if TYPE_CHECKING:
     from cloudllm_provider_anthropic import (
         Anthropic,
     )
+    from cloudllm_provider_compatible import (
+        Compatible,
+    )
     from cloudllm_provider_gemini import (
         Gemini,
     )
+    from cloudllm_provider_grok import (
+        Grok,
+    )
     from cloudllm_provider_openai import (
         OpenAI,
+    )
+    from cloudllm_provider_openrouter import (
+        OpenRouter,
     )
     from cloudllm_provider_script import (
         Line,
@@ -180,6 +189,7 @@ __all__ = [
     "Check",
     "Claim",
     "Command",
+    "Compatible",
     "Completion",
     "CompletionRefused",
     "Console",
@@ -197,6 +207,7 @@ __all__ = [
     "FileSystem",
     "Functions",
     "Gemini",
+    "Grok",
     "Head",
     "Hierarchical",
     "HierarchicalLayerFailed",
@@ -219,6 +230,7 @@ __all__ = [
     "Moderated",
     "NoveltyAware",
     "OpenAI",
+    "OpenRouter",
     "Orchestration",
     "Outcome",
     "Parallel",
@@ -411,11 +423,20 @@ _HOMES = {
     "cloudllm_provider_anthropic": [
         "Anthropic",
     ],
+    "cloudllm_provider_compatible": [
+        "Compatible",
+    ],
     "cloudllm_provider_gemini": [
         "Gemini",
     ],
+    "cloudllm_provider_grok": [
+        "Grok",
+    ],
     "cloudllm_provider_openai": [
         "OpenAI",
+    ],
+    "cloudllm_provider_openrouter": [
+        "OpenRouter",
     ],
     "cloudllm_provider_script": [
         "Line",
