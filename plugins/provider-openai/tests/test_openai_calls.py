@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
@@ -31,18 +32,25 @@ from cloudllm_core.errors import (
     StreamTruncated,
 )
 from cloudllm_provider_openai import OpenAI
-from cloudllm_provider_openai import provider as provider_module
+from cloudllm_provider_openai import reading as reading_module
+from cloudllm_provider_openai.provider import Api
 
 CANARY = "sk-canary-0123456789"
 VARIABLES = ("OPENAI_API_KEY", "OPEN_AI_SECRET", "OPENAI_KEY", "OPENAI_BASE_URL")
 ASK = Request(model="m", instructions="", messages=(Message.user("Hello."),))
 
-ANSWER = {
-    "model": "m-1",
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi."}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 3, "completion_tokens": 2},
-}
 
+def _neighbour(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+loopback = _neighbour("loopback")
+ANSWER, http, said, serving, sse = (getattr(loopback, name) for name in ("ANSWER", "http", "said", "serving", "sse"))
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -50,68 +58,6 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
-
-
-def http(status: int, body: Any, headers: dict[str, str] | None = None) -> bytes:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    lines = {"content-type": "application/json", "content-length": str(len(content))} | (headers or {})
-    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-    return f"HTTP/1.1 {status} X\r\n{head}\r\n".encode() + content
-
-
-def sse(*chunks: Any, done: bool = True) -> bytes:
-    body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + ("data: [DONE]\n\n" if done else "")
-    return http(200, body.encode(), {"content-type": "text/event-stream"})
-
-
-def said(text: str, finish: str | None = None) -> dict[str, Any]:
-    return {"model": "m-1", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish}]}
-
-
-@attrs.define(eq=False)
-class Server:
-    """Answers each request with the next reply (bytes, or a coroutine that writes); the last one repeats."""
-
-    replies: list[bytes | Script]
-    url: str = ""
-    requests: list[tuple[str, dict[str, str], Any]] = attrs.Factory(list)
-    connections: int = 0
-    gone: asyncio.Event = attrs.Factory(asyncio.Event)
-    """Set when a client hangs up."""
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                first, *lines = head.strip().split("\r\n")
-                headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-                body = json.loads(await reader.readexactly(int(headers["content-length"])))
-                reply = self.replies[min(len(self.requests), len(self.replies) - 1)]
-                self.requests.append((first, headers, body))
-                if isinstance(reply, bytes):
-                    writer.write(reply)
-                    await writer.drain()
-                    if b"content-length" not in reply.lower() or b"x-close" in reply:
-                        return
-                else:
-                    await reply(reader, writer)
-                    return
-        except (asyncio.IncompleteReadError, ConnectionError):
-            self.gone.set()
-        finally:
-            writer.close()
-
-
-@asynccontextmanager
-async def serving(*replies: bytes | Script) -> AsyncIterator[Server]:
-    server = Server(list(replies))
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
-    try:
-        yield server
-    finally:
-        listening.close()
 
 
 def outcome(*replies: bytes | Script, stream: bool = False, **settings: Any) -> Any:
@@ -177,6 +123,7 @@ class Elsewhere(OpenAI):
     """A provider of another name on the same wire."""
 
     name: ClassVar[str] = "elsewhere"
+    home_api: ClassVar[Api] = "chat"
     key_variables: ClassVar[tuple[str, ...]] = ("ELSEWHERE_KEY",)
     base_url_variable: ClassVar[str | None] = None
 
@@ -405,6 +352,15 @@ def test_a_stream_without_an_end_is_truncated() -> None:
     assert "Hel" == outcome(sse(said("Hel")), stream=True).message.text
 
 
+def test_a_stream_that_calls_itself_json_is_cut_like_any_other() -> None:
+    """A server with a wrong content type is understood, and half its stream is no answer."""
+    body = sse(said("Hel"), said("lo.", "stop")).partition(b"\r\n\r\n")[2]
+
+    assert "Hello." == outcome(http(200, body), stream=True).message.text
+    assert StreamTruncated is type(outcome(http(200, body[:20]), stream=True))
+    assert StreamTruncated is type(outcome(http(200, body[: body.index(b"lo.")]), stream=True))
+
+
 def test_a_server_that_does_not_stream_is_understood() -> None:
     """A whole answer to a streaming call is handed out in one piece; a stream to a plain call is put together."""
     pieces: list[str] = []
@@ -452,7 +408,7 @@ async def _refused() -> ProviderError:
 
 def test_an_answer_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A body larger than the cap does not fill the memory."""
-    monkeypatch.setattr(provider_module, "BODY", 1000)
+    monkeypatch.setattr(reading_module, "BODY", 1000)
 
     assert "is longer than 1000 bytes" in str(outcome(http(200, b" " * 2000)))
     assert BadResponse is type(outcome(sse(*[said("word")] * 100), stream=True))

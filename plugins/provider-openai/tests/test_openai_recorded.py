@@ -2,311 +2,156 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
-import itertools
-import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 
-from cloudllm_core import Completion, Message, Request, Text, Thinking
-from cloudllm_core.errors import (
-    AuthenticationFailed,
-    BadRequest,
-    ConnectionFailed,
-    ContentFiltered,
-    ContextTooLong,
-    Overloaded,
-    ProviderError,
-    RateLimited,
-    StreamTruncated,
-)
+from cloudllm_core.errors import BadResponse, ConnectionFailed
 from cloudllm_provider_openai import OpenAI
 
-TRAFFIC = Path(__file__).parents[3].parent / "shared" / "data" / "provider-traffic"
-pytestmark = pytest.mark.skipif(
-    not TRAFFIC.is_dir(), reason=f"the recorded traffic is not part of the project; none at {TRAFFIC}"
-)
 
-DEVIATIONS: dict[str, tuple[str, ...]] = {
-    # Five answers carry an empty `function_call` beside (or instead of) real calls; it is no call.
-    # Their finish_reason is "", which is read as an ordinary end.
-    "snowflake-3a3a8dc1": ("tool_calls", "stop"),
-    "snowflake-885c7211": ("tool_calls", "stop"),
-    "snowflake-cba2dee6": ("tool_calls", "stop"),
-    "snowflake-df25097d": ("tool_calls", "stop"),
-    "snowflake-f2362ac0": ("tool_calls", "stop"),
-    # No finish_reason at all in a whole answer, or in a stream that said [DONE]: an ordinary end.
-    "openai-chat-30d22959": ("stop",),
-    "openai-chat-c8359c59": ("stop",),
-    "openrouter-2bfecda7": ("stop",),
-    "snowflake-c19f1bc7": ("stop",),
-    # Structured output as a JSON object where a string belongs: its JSON text.
-    "cloudflare-2033d9d9": ("text",),
-    "cloudflare-9f549477": ("text",),
-    # "The total length of all messages is too long" is said of the context, so it is ContextTooLong.
-    "perplexity-f4d4eeb9": ("error",),
-    # More reasoning than answer: it comes on top. The recorded cost says so too: for 1cbdcf28,
-    # 57 tokens at $0.30 and 10 + 37 at $2.50 a million are the $0.0001346 that was charged.
-    **dict.fromkeys(
-        [
-            "doubleword-34f1c983",
-            "vercel-gateway-1cbdcf28",
-            "vercel-gateway-24b3ed13",
-            "vercel-gateway-27efe71d",
-            "vercel-gateway-3d4ad0bc",
-            "vercel-gateway-48bb49cb",
-            "vercel-gateway-801ca327",
-            "vercel-gateway-979a2770",
-            "vercel-gateway-9cb39819",
-            "vercel-gateway-b8222ead",
-            "vercel-gateway-be65f7eb",
-        ],
-        ("usage",),
-    ),
-    # More tokens read from the cache than the whole prompt has: no more than the prompt is believed.
-    **dict.fromkeys(
-        [
-            "azure-ai-127635d6",
-            "azure-ai-15107fb4",
-            "azure-ai-2de511d5",
-            "azure-ai-3764a69a",
-            "azure-ai-51b17c80",
-            "azure-ai-60252abb",
-            "azure-ai-88f450f5",
-            "azure-ai-8aba2d85",
-            "azure-ai-9301a4c1",
-            "azure-ai-bc854ed5",
-            "azure-ai-dbc3e2a4",
-        ],
-        ("usage",),
-    ),
-}
-"""What differs from the expected record, by case, and why."""
-
-ERRORS: dict[str, type[ProviderError]] = {
-    "rate_limited": RateLimited,
-    "overloaded": Overloaded,
-    "server": Overloaded,
-    "auth": AuthenticationFailed,
-    "bad_request": BadRequest,
-    "context_length": ContextTooLong,
-    "content_filtered": ContentFiltered,
-}
-
-
-@attrs.frozen
-class Case:
-    id: str
-    stored: dict[str, Any]
-    expected: dict[str, Any]
-
-    @property
-    def streams(self) -> bool:
-        return str(self.stored["response"]["body"]).lstrip("\ufeff \n").startswith(("data:", "event:", ":"))
-
-    @property
-    def fails(self) -> bool:
-        return self.expected["error"] is not None
-
-
-@pytest.fixture(scope="module")
-def replay() -> Any:
-    spec = importlib.util.spec_from_file_location("provider_traffic_replay", TRAFFIC / "replay.py")
+def _neighbour(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 
 
+recorded = _neighbour("recorded")
+pytestmark = recorded.needs_traffic
+
+SURFACES = {"chat": ("openai.chat", 800), "responses": ("openai.responses", 300)}
+"""Of each API: the name of its cases, and how many there are at least."""
+
+
+@pytest.fixture(scope="module", params=SURFACES)
+def api(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def cases() -> list[Case]:
-    expected: dict[str, Any] = {}
-    for file in (*TRAFFIC.glob("expected/*.json"), *TRAFFIC.glob("synthetic/expected/*.json")):
-        expected |= json.loads(file.read_text(encoding="utf-8"))
-    files = sorted((*TRAFFIC.glob("cases/*.jsonl"), *TRAFFIC.glob("synthetic/cases/*.jsonl")))
-    lines = [line for file in files for line in file.read_text(encoding="utf-8").split("\n") if line]
-    stored = [case for case in map(json.loads, lines) if case["surface"] == "openai.chat"]
-    found = [Case(case["id"], case, expected[case["id"]]) for case in stored]
-    assert len(found) > 800
+def cases(api: str) -> list[Any]:
+    surface, least = SURFACES[api]
+    found: list[Any] = recorded.load(surface)
+    assert len(found) > least
     return found
 
 
 @pytest.fixture(scope="module")
-def server(replay: Any, cases: list[Case]) -> Any:
-    with replay.Replay({case.id: case.stored for case in cases}) as running:
+def server(cases: list[Any]) -> Iterator[Any]:
+    with recorded.replaying(cases) as running:
         yield running
-    running._loop.close()
 
 
-RUNS = itertools.count()
-"""Each run through a list of cases begins at its first one."""
+@pytest.fixture
+def make(api: Any) -> Any:
+    return lambda url: OpenAI(base_url=url, api=api)
 
 
-Outcome = Completion | ProviderError
+def _read(server: Any, make: Any, cases: list[Any]) -> None:
+    outcomes = recorded.play(server, make, cases, lambda case: case.streams)
+
+    assert [] == recorded.report(cases, outcomes)
+    assert {} == recorded.stale(cases, outcomes), "a deviation that no longer deviates leaves the list"
 
 
-def play(server: Any, cases: Sequence[Case], streaming: Callable[[Case], bool], **options: Any) -> list[Outcome]:
-    """What comes of each case, one after the other over one client; streamed pieces must add up to the answer."""
-    request = Request(model="any", instructions="", messages=(Message.user("Hello."),))
-
-    async def one(provider: OpenAI, case: Case) -> Outcome:
-        pieces: dict[str, list[str]] = {"content": [], "reasoning": []}
-        try:
-            if not streaming(case):
-                return await provider.complete(request)
-            answer = await provider.stream(request, lambda sort, piece: pieces[sort].append(piece))
-        except ProviderError as problem:
-            return problem
-        assert text_of(answer) == "".join(pieces["content"]), case.id
-        assert thinking_of(answer) == "".join(pieces["reasoning"]), case.id
-        return answer
-
-    async def all_of_them() -> list[Outcome]:
-        ids = [case.id for case in cases]
-        provider = OpenAI(base_url=server.url(*ids, "no-more", name=next(RUNS), **options))
-        try:
-            return [await one(provider, case) for case in cases]
-        finally:
-            await provider.aclose()
-
-    return asyncio.run(all_of_them())
+def test_recorded_answers_are_read_as_expected(server: Any, make: Any, cases: list[Any]) -> None:
+    """Text, thoughts, calls, usage, stop reason and error class are the expected ones, or listed."""
+    _read(server, make, recorded.sample(cases, 200))
 
 
-def text_of(answer: Completion) -> str:
-    return "".join(part.text for part in answer.message.parts if isinstance(part, Text))
+def test_the_deviations_are_real(server: Any, make: Any, cases: list[Any]) -> None:
+    """What is listed deviates, and in just these fields."""
+    _read(server, make, [case for case in cases if case.id in recorded.DEVIATIONS])
 
 
-def thinking_of(answer: Completion) -> str:
-    return "".join(part.text for part in answer.message.parts if isinstance(part, Thinking))
+@pytest.mark.soak
+def test_every_recorded_answer_is_read_as_expected(server: Any, make: Any, cases: list[Any]) -> None:
+    """The same of every case."""
+    _read(server, make, cases)
 
 
-def differences(case: Case, outcome: Outcome) -> dict[str, tuple[Any, Any]]:
-    """Field to (expected, actual), for all that differs."""
-    expected = case.expected
-    found: dict[str, tuple[Any, Any]]
-    if expected["error"] is not None:
-        want = ERRORS[expected["error"]["class"]]
-        found = {"error": (want.__name__, type(outcome).__name__)}
-        if isinstance(outcome, RateLimited):
-            found["retry_after"] = (expected["error"]["retry_after_s"], outcome.retry_after)
-        if isinstance(outcome, ProviderError) and case.stored["response"]["status"] != 200:
-            found["status"] = (case.stored["response"]["status"], outcome.status)
-    elif isinstance(outcome, ProviderError):
-        found = {"error": (None, f"{type(outcome).__name__}: {outcome}")}
-    else:
-        found = {
-            "text": (expected["text"], text_of(outcome)),
-            "thinking": (expected["thinking"] or "", thinking_of(outcome)),
-            "tool_calls": _calls(expected["tool_calls"], outcome),
-            "usage": (_usage(expected["usage"]), outcome.usage and outcome.usage.to_json()),
-            "stop": (expected["stop_reason"], outcome.stop),
-        }
-    return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
+def _awkward(server: Any, make: Any, streams: list[Any], **options: Any) -> list[str]:
+    outcomes = recorded.play(server, make, streams, lambda case: True, crlf=1, comments=1, **options)
+    found: list[str] = recorded.report(streams, outcomes)
+    return found
 
 
-def _calls(expected: list[dict[str, Any]], outcome: Completion) -> tuple[Any, Any]:
-    want = [
-        (call["id"], call["name"], call["arguments"] if call["arguments_valid"] else call["arguments_raw"])
-        for call in expected
-    ]
-    got = [
-        (call.id, call.name, dict(call.arguments) if call.problem is None else call.raw)
-        for call in outcome.message.tool_calls
-    ]
-    assert len({ident for ident, *_ in got}) == len(got)
-    if len(want) == len(got):  # where none was sent, any id will do
-        want = [
-            (mine[0] if theirs[0] is None else theirs[0], *theirs[1:]) for theirs, mine in zip(want, got, strict=True)
-        ]
-    return want, got
-
-
-def _usage(expected: dict[str, Any] | None) -> dict[str, Any] | None:
-    if expected is None:
-        return None
-    write = expected["cache_write"] or 0
-    return {
-        "input": expected["input_uncached"] - write,
-        "output": expected["output_total"],
-        "cache_read": expected["cache_read"] or 0,
-        "cache_write": write,
-        "reasoning": expected["reasoning"] or 0,
-    }
-
-
-def report(cases: Sequence[Case], outcomes: Sequence[Outcome]) -> list[str]:
-    return [
-        f"{case.id} {name}: expected {pair[0]!r}, got {pair[1]!r}"[:600]
-        for case, outcome in zip(cases, outcomes, strict=True)
-        for name, pair in differences(case, outcome).items()
-        if name not in DEVIATIONS.get(case.id, ())
-    ]
-
-
-def test_every_recorded_answer_is_read_as_expected(server: Any, cases: list[Case]) -> None:
-    """Text, thoughts, calls, usage, stop reason and error class of each case are the expected ones."""
-    outcomes = play(server, cases, lambda case: case.streams)
-
-    assert [] == report(cases, outcomes)
-
-
-def test_the_deviations_are_real(server: Any, cases: list[Case]) -> None:
-    """A deviation that no longer deviates leaves the list."""
-    listed = [case for case in cases if case.id in DEVIATIONS]
-    outcomes = play(server, listed, lambda case: case.streams)
-
-    found = {case.id: set(differences(case, outcome)) for case, outcome in zip(listed, outcomes, strict=True)}
-    assert {ident: set(names) for ident, names in DEVIATIONS.items()} == found
-
-
-def test_streams_read_the_same_however_they_are_split(server: Any, cases: list[Case]) -> None:
+def test_streams_read_the_same_however_they_are_split(server: Any, make: Any, cases: list[Any]) -> None:
     """Splits inside characters, line ends, field names and JSON escapes change nothing."""
-    streams = [case for case in cases if case.streams and len(case.stored["response"]["body"]) < 60_000]
-    outcomes = play(server, streams, lambda case: True, chunk="awkward", crlf=1, comments=1)
+    streams = recorded.sample(recorded.streams_of(cases, 20_000), 40)
 
-    assert [] == report(streams, outcomes)
+    assert [] == _awkward(server, make, streams, chunk="awkward")
 
 
-@pytest.mark.parametrize("end", ["close", "reset"])
-@pytest.mark.parametrize("cut", [0.1, 0.5, 0.9])
-def test_a_stream_that_breaks_off_is_never_an_answer(server: Any, cases: list[Case], cut: float, end: str) -> None:
+@pytest.mark.soak
+@pytest.mark.parametrize("chunk", ["awkward", "rand:1", "rand:2", "1"])
+def test_all_streams_read_the_same_however_they_are_split(server: Any, make: Any, cases: list[Any], chunk: str) -> None:
+    """The same of every stream, and byte by byte."""
+    assert [] == _awkward(server, make, recorded.streams_of(cases), chunk=chunk)
+
+
+BREAKS = [(cut, end) for cut in (0.1, 0.5, 0.9) for end in ("close", "reset")]
+
+
+@pytest.mark.parametrize(("cut", "end"), BREAKS)
+def test_a_stream_that_breaks_off_is_never_an_answer(
+    server: Any, make: Any, cases: list[Any], cut: float, end: str
+) -> None:
     """A connection lost in the middle of a stream is an error that a retry may mend."""
-    streams = [case for case in cases if case.streams and not case.fails][::3]
-    outcomes = play(server, streams, lambda case: True, cut=cut, end=end)
+    streams = recorded.sample([case for case in recorded.streams_of(cases) if not case.fails], 15)
 
-    kinds = (StreamTruncated, ConnectionFailed)
-    assert [] == [case.id for case, outcome in zip(streams, outcomes, strict=True) if not isinstance(outcome, kinds)]
+    assert [] == recorded.broken_off(server, make, streams, cut, end)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("cut", "end"), BREAKS)
+def test_no_stream_that_breaks_off_is_an_answer(server: Any, make: Any, cases: list[Any], cut: float, end: str) -> None:
+    """The same of every stream."""
+    streams = [case for case in recorded.streams_of(cases, 10**9) if not case.fails]
+
+    assert [] == recorded.broken_off(server, make, streams, cut, end)
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.7, 0.95])
-def test_a_stream_that_ends_early_but_politely_is_no_answer_either(server: Any, cases: list[Case], cut: float) -> None:
-    """A well-formed HTTP end does not make half a stream an answer; only what follows the finish_reason may miss."""
-    streams = [case for case in cases if case.streams and not case.fails and case.expected["complete"]][::3]
-    outcomes = play(server, streams, lambda case: True, cut=cut, end="clean")
+def test_a_stream_that_ends_early_but_politely_is_no_answer_either(
+    server: Any, make: Any, cases: list[Any], cut: float
+) -> None:
+    """A well-formed HTTP end does not make half a stream an answer; only what follows its end may miss."""
+    whole = [case for case in recorded.streams_of(cases) if not case.fails and case.expected["complete"]]
 
-    wrong = [
-        case.id
-        for case, outcome in zip(streams, outcomes, strict=True)
-        if not isinstance(outcome, StreamTruncated)
-        and {"text", "tool_calls", "stop", "error"} & {*differences(case, outcome)}
-    ]
-    assert [] == wrong
-    assert any(isinstance(outcome, StreamTruncated) for outcome in outcomes)
+    assert [] == recorded.ended_early(server, make, recorded.sample(whole, 20), cut)
 
 
-def test_a_cut_whole_answer_is_an_error(server: Any, cases: list[Case]) -> None:
+@pytest.mark.soak
+@pytest.mark.parametrize("cut", [0.3, 0.7, 0.95])
+def test_no_stream_that_ends_early_is_an_answer(server: Any, make: Any, cases: list[Any], cut: float) -> None:
+    """The same of every stream."""
+    whole = [case for case in recorded.streams_of(cases, 10**9) if not case.fails and case.expected["complete"]]
+
+    assert [] == recorded.ended_early(server, make, whole, cut)
+
+
+def test_a_cut_whole_answer_is_an_error(server: Any, make: Any, cases: list[Any]) -> None:
     """Half a JSON body is never an answer."""
-    whole = [case for case in cases if not case.streams and not case.fails][::4]
-    outcomes = play(server, whole, lambda case: False, cut=0.6)
+    whole = recorded.sample([case for case in cases if not case.streams and not case.fails], 40)
+    outcomes = recorded.play(server, make, whole, lambda case: False, cut=0.6)
 
     assert [] == [
         case.id for case, outcome in zip(whole, outcomes, strict=True) if not isinstance(outcome, ConnectionFailed)
     ]
+
+
+def test_one_api_is_not_taken_for_the_other(server: Any, api: str, cases: list[Any]) -> None:
+    """Answers of the API that was not asked are a `BadResponse`, whole or streamed."""
+    wrong = "chat" if api == "responses" else "responses"
+    some = recorded.sample([case for case in recorded.streams_of(cases) if not case.fails], 10)
+    some += recorded.sample([case for case in cases if not case.streams and not case.fails], 10)
+    outcomes = recorded.play(server, lambda url: OpenAI(base_url=url, api=wrong), some, lambda case: case.streams)
+
+    assert [BadResponse] * len(some) == [type(outcome) for outcome in outcomes]

@@ -1,4 +1,4 @@
-"""OpenAI's Chat Completions, from OpenAI or any server that speaks the same wire."""
+"""OpenAI's Responses and Chat Completions, and any server that speaks the same wire."""
 
 from cloudllm_core import hookimpl
 

@@ -1,38 +1,33 @@
-"""OpenAI's Chat Completions as a provider."""
+"""OpenAI's two APIs as a provider."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+import re
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import attrs
 
 from cloudllm_core import Completion, Provider, Request
-from cloudllm_core.errors import (
-    AuthenticationFailed,
-    BadRequest,
-    ConnectionFailed,
-    ProviderError,
-    SettingsError,
-    StreamTruncated,
-)
+from cloudllm_core.errors import AuthenticationFailed, BadRequest, ContextTooLong, ProviderTimeout, SettingsError
 
 from .connection import Connections, Door, Hidden, posted, request_id, translated
-from .wire import Assembly, Events, Origin, bad_response, completion, encode, failure, request_body
-from .wire.streams import Emit
-
-if TYPE_CHECKING:
-    import httpx2
+from .reading import Assembler, read
+from .wire import Assembly, Emit, Origin, encode, request_body, responses
 
 NO_KEY = "no-key-needed"
 """Sent to servers that want no key; the SDK insists on one."""
 
-BODY = 64 * 1024 * 1024
-"""Bytes one answer may have."""
+EFFORT = "CLOUDLLM_REASONING_EFFORT"
+"""The environment variable that says how much models think that can be told; ``none`` says nothing to them."""
+
+Api: TypeAlias = Literal["responses", "chat"]
+ASSEMBLERS: dict[Api, Assembler] = {"chat": Assembly, "responses": responses.Assembly}
+CALLED: dict[Api, str] = {"chat": "a Chat Completions API", "responses": "a Responses API"}
+
+_UNENFORCED = re.compile(r"json|schema|response_format|text\.format|structured|grammar", re.IGNORECASE)
+"""Words in which a server refuses to enforce a schema."""
 
 
 def _hide(value: str | None) -> Hidden[str] | None:
@@ -60,24 +55,50 @@ def _positive(instance: Any, attribute: Any, value: float) -> None:
         raise SettingsError("timeout", repr(value), "a number of seconds above 0")
 
 
+def _known(instance: Any, attribute: Any, value: str | None) -> None:
+    if value not in (None, "responses", "chat"):
+        raise SettingsError("api", repr(value), "'responses' or 'chat'")
+
+
 @attrs.define(eq=False, kw_only=True)
 class OpenAI(Provider):
     """
     Models of OpenAI, or of any server with a Chat Completions API.
 
-    A provider of another name on the same wire extends this class and changes the class variables.
+    A provider of another name on the same wires extends this class and changes the class variables, or `body`.
     """
 
     name: ClassVar[str] = "openai"
     home: ClassVar[str] = "https://api.openai.com/v1"
     """Where calls go without a ``base_url``."""
 
+    home_api: ClassVar[Api] = "responses"
+    """The API that is used there unless ``api`` says otherwise; other addresses get Chat Completions."""
+
     key_variables: ClassVar[tuple[str, ...]] = ("OPENAI_API_KEY", "OPEN_AI_SECRET", "OPENAI_KEY")
     """Where the key is looked for, in order."""
 
+    needs_key: ClassVar[bool] = True
+    """Whether `home` answers nobody without a key."""
+
     base_url_variable: ClassVar[str | None] = "OPENAI_BASE_URL"
     output_cap: ClassVar[str] = "max_completion_tokens"
-    """What `home` calls the option ``max_tokens``; other servers get it by its old name."""
+    """What Chat Completions at `home` calls the option ``max_tokens``; other servers get it by its old name."""
+
+    thinkers: ClassVar[str] = r"(.*/)?(o1(?!-mini|-preview)|o[3-9]|gpt-[5-9]|gpt-\d\d|codex-mini)(?!.*-chat)"
+    """A regular expression for the names of models that can be told how much to think."""
+
+    sealers: ClassVar[str | None] = None
+    """The same for models whose thoughts Responses can seal, to be sent back between calls; None: `thinkers`."""
+
+    takes_thoughts: ClassVar[bool] = True
+    """Whether Chat Completions takes thoughts back between a call and its result."""
+
+    enforces: ClassVar[Literal["always", "without tools", "never"]] = "always"
+    """When `home` is asked to enforce an output schema; other addresses are asked where there are no tools."""
+
+    api: Api | None = attrs.field(default=None, validator=_known)
+    """Which API to use; None is Responses at OpenAI's own address, and Chat Completions at a ``base_url``."""
 
     api_key: Hidden[str] | None = attrs.field(default=None, converter=_hide)
     """The key itself; better leave it in the environment."""
@@ -118,30 +139,77 @@ class OpenAI(Provider):
         """Close the connection; the next call opens another."""
         await self._connections.aclose()
 
-    async def _call(self, request: Request, emit: Emit | None) -> Completion:
-        door = self._door(request.model)
-        origin = Origin(provider=self.name, model=request.model, key_hint=f"Check the key in {self._key_names()}.")
-        content = self._content(request, emit is not None)
-        with translated(origin, door):
-            async with asyncio.timeout(self.timeout):
-                client = await self._connections.client(door)
-                async with posted(client, "/chat/completions", content) as response:
-                    origin = attrs.evolve(origin, status=response.status_code, request_id=request_id(response.headers))
-                    return await _read(response, origin, emit)
+    def body(self, request: Request, api: Api, stream: bool, enforce: bool) -> dict[str, Any]:
+        """
+        The body of one call; *enforce* says whether the server is to enforce the output's schema.
 
-    def _content(self, request: Request, stream: bool) -> bytes:
-        body = request_body(request, stream, self.name)
+        Raises:
+            BadRequest: an option cannot be sent.
+        """
+        if api == "responses":
+            encrypted = self._matches(self.thinkers if self.sealers is None else self.sealers, request.model)
+            return responses.request_body(request, stream, self.name, encrypted=encrypted, enforce=enforce)
+        body = request_body(request, stream, self.name, thoughts=self.takes_thoughts, enforce=enforce)
         if "max_tokens" in body and self._address() == self.home:
             body.setdefault(self.output_cap, body.pop("max_tokens"))
+        return body
+
+    async def _call(self, request: Request, emit: Emit | None) -> Completion:
+        request, enforce = self._with_effort(request), self._enforces(request)
+        try:
+            async with asyncio.timeout(self.timeout):
+                try:
+                    return await self._send(request, emit, enforce)
+                except BadRequest as problem:
+                    if not enforce or isinstance(problem, ContextTooLong) or not _UNENFORCED.search(problem.problem):
+                        raise
+                return await self._send(request, emit, False)  # the instructions ask for the schema, too
+        except TimeoutError:
+            late = f"no whole answer came within {self.timeout:g} seconds"
+            raise ProviderTimeout(late, self.name, request.model) from None
+
+    async def _send(self, request: Request, emit: Emit | None, enforce: bool) -> Completion:
+        api, door = self._api(), self._door(request.model)
+        hint = f"Check the key in {self._key_names()}."
+        origin = Origin(provider=self.name, model=request.model, api=CALLED[api], key_hint=hint)
+        content = self._content(self.body(request, api, emit is not None, enforce), request.model)
+        assembler = ASSEMBLERS[api]
+        with translated(origin, door):
+            client = await self._connections.client(door)
+            async with posted(client, assembler.path, content) as response:
+                origin = attrs.evolve(origin, status=response.status_code, request_id=request_id(response.headers))
+                return await read(response, assembler, origin, emit)
+
+    def _content(self, body: dict[str, Any], model: str) -> bytes:
         try:
             return encode(body)
         except (TypeError, ValueError, RecursionError) as problem:
             raise BadRequest(
                 problem=f"the request cannot be written as JSON: {problem}",
                 provider=self.name,
-                model=request.model,
+                model=model,
                 hint="Options and tool schemas hold only text, numbers, true, false, null, lists and tables.",
             ) from None
+
+    def _api(self) -> Api:
+        return self.api or (self.home_api if self._at_home() else "chat")
+
+    def _enforces(self, request: Request) -> bool:
+        if request.output is None or "response_format" in request.options or self.enforces == "never":
+            return False
+        return (self._at_home() and self.enforces == "always") or not request.tools
+
+    @staticmethod
+    def _matches(models: str, model: str) -> bool:
+        return bool(models) and re.match(models, model) is not None
+
+    def _with_effort(self, request: Request) -> Request:
+        effort = os.environ.get(EFFORT, "none")
+        if effort in ("", "none") or not self._matches(self.thinkers, request.model):
+            return request
+        if {"reasoning_effort", "reasoning"} & set(request.options):
+            return request
+        return attrs.evolve(request, options={"reasoning_effort": effort, **request.options})
 
     def _door(self, model: str) -> Door:
         return Door(
@@ -151,16 +219,20 @@ class OpenAI(Provider):
             timeout=self.timeout,
         )
 
+    def _given(self) -> str | None:
+        return self.base_url or (self.base_url_variable and os.environ.get(self.base_url_variable)) or None
+
     def _address(self) -> str:
-        if self.base_url is not None:
-            return self.base_url
-        return (self.base_url_variable and os.environ.get(self.base_url_variable)) or self.home
+        return self._given() or self.home
+
+    def _at_home(self) -> bool:
+        return self._given() is None
 
     def _key(self, model: str) -> str:
         names = (self.api_key_env,) if self.api_key_env else self.key_variables
         key = self.api_key.reveal() if self.api_key else next(filter(None, map(os.environ.get, names)), "")
         key = key.strip()
-        if not key and (self.api_key_env or self._address() == self.home):
+        if not key and (self.api_key_env or (self.needs_key and self._address() == self.home)):
             raise AuthenticationFailed(
                 problem=f"there is no API key: {' and '.join(names)} {'is' if len(names) == 1 else 'are'} not set",
                 provider=self.name,
@@ -177,114 +249,4 @@ class OpenAI(Provider):
         return key or NO_KEY
 
     def _key_names(self) -> str:
-        return "api_key" if self.api_key else self.api_key_env or self.key_variables[0]
-
-
-async def _read(response: httpx2.Response, origin: Origin, emit: Emit | None) -> Completion:
-    async with aclosing(_capped(response, origin)) as body:
-        if "event-stream" in response.headers.get("content-type", "").lower():
-            return await _read_stream(body, origin, emit)
-        return await _read_whole(body, origin, emit, bool(response.headers.get("content-encoding")))
-
-
-async def _read_whole(body: AsyncIterator[bytes], origin: Origin, emit: Emit | None, packed: bool) -> Completion:
-    import httpx2
-
-    try:
-        content = b"".join([piece async for piece in body])
-    except (httpx2.NetworkError, httpx2.ProtocolError, httpx2.DecodingError) as problem:
-        raise ConnectionFailed(
-            **origin.facts(), problem=f"the connection broke before the whole answer had come: {problem}"
-        ) from None
-    if packed and not content:  # a cut gzip body reads as an empty one
-        raise ConnectionFailed(**origin.facts(), problem="the connection broke before any of the answer had come")
-    if content.lstrip(b"\xef\xbb\xbf \r\n").startswith((b"data:", b"event:", b": ")):
-        return _assembled(content, origin, emit)
-    return _parsed(content, origin, emit)
-
-
-def _parsed(content: bytes, origin: Origin, emit: Emit | None) -> Completion:
-    if not content.strip():
-        raise bad_response("is empty", "", origin)
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError):
-        raise bad_response("is not JSON", content[:4000].decode("utf-8", "replace"), origin) from None
-    return completion(body, origin, emit)
-
-
-def _assembled(content: bytes, origin: Origin, emit: Emit | None) -> Completion:
-    """A stream that does not call itself one."""
-    events, assembly = Events(), Assembly(origin, emit)
-    for event in (*_fed(events, content, origin), *events.finish()):
-        if not assembly.ended:
-            _add(assembly, event)
-    return assembly.completion()
-
-
-async def _read_stream(body: AsyncIterator[bytes], origin: Origin, emit: Emit | None) -> Completion:
-    import httpx2
-
-    events, assembly = Events(), Assembly(origin, emit)
-    head = b""
-    try:
-        async for piece in body:
-            head = head or piece[:4000]
-            for event in _fed(events, piece, origin):
-                _add(assembly, event)
-                if assembly.ended:
-                    await _drain(body)
-                    return assembly.completion()
-        for event in events.finish():
-            _add(assembly, event, last=True)
-    except (httpx2.NetworkError, httpx2.ProtocolError, httpx2.DecodingError) as problem:
-        raise StreamTruncated(**origin.facts(), problem=f"the stream broke off: {problem}") from None
-    if head.lstrip().startswith((b"{", b"<", b"[")):
-        return _parsed(head, origin, emit)
-    return assembly.completion()
-
-
-def _fed(events: Events, piece: bytes, origin: Origin) -> list[tuple[str, str]]:
-    try:
-        return events.feed(piece)
-    except ValueError as problem:
-        raise bad_response(f"cannot be read: {problem}", "", origin) from None
-
-
-def _add(assembly: Assembly, event: tuple[str, str], last: bool = False) -> None:
-    name, data = event
-    if data.strip() == "[DONE]":
-        assembly.ended = True
-        return
-    try:
-        chunk = json.loads(data)
-    except (ValueError, RecursionError):
-        if last:
-            raise StreamTruncated(
-                **assembly.origin.facts(), problem="the stream stopped in the middle of a chunk"
-            ) from None
-        if name == "error":
-            raise failure(data, assembly.origin) from None
-        raise bad_response("has a chunk that is not JSON", data, assembly.origin) from None
-    if name == "error":
-        raise failure(chunk, assembly.origin)
-    assembly.add(chunk)
-
-
-async def _capped(response: httpx2.Response, origin: Origin) -> AsyncGenerator[bytes, None]:
-    size = 0
-    async for piece in response.aiter_bytes():
-        size += len(piece)
-        if size > BODY:
-            raise bad_response(f"is longer than {BODY} bytes", "", origin)
-        yield piece
-
-
-async def _drain(body: AsyncIterator[bytes]) -> None:
-    """Read what comes after the end, so that the connection can be used again; the answer is whole whatever happens."""
-    import httpx2
-
-    with suppress(TimeoutError, httpx2.HTTPError, ProviderError):
-        async with asyncio.timeout(0.25):
-            async for _ in body:
-                pass
+        return "api_key" if self.api_key else self.api_key_env or next(iter(self.key_variables), "api_key")

@@ -1,13 +1,16 @@
-"""Our messages to the Chat Completions wire and back: pure functions, no SDK, no network."""
+"""Our messages to OpenAI's two wires, Chat Completions and (in `responses`) Responses: no SDK, no network."""
 
+from . import responses
 from .arguments import Malformed, parse_arguments
 from .failures import Origin, bad_response, failure, retry_after
+from .formats import output_format, strict_schema
 from .requests import encode, request_body
 from .sse import Events
-from .streams import Assembly, completion
+from .streams import Assembly, Emit, completion
 
 __all__ = [
     "Assembly",
+    "Emit",
     "Events",
     "Malformed",
     "Origin",
@@ -15,7 +18,10 @@ __all__ = [
     "completion",
     "encode",
     "failure",
+    "output_format",
     "parse_arguments",
     "request_body",
+    "responses",
     "retry_after",
+    "strict_schema",
 ]

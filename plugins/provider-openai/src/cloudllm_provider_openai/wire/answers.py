@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import attrs
 from cloudllm_core import Completion, Message, Private, StopReason, Text, Thinking, ToolCall, Usage
 
 from .arguments import Malformed, parse_arguments, sound
+from .failures import Origin
 
 REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "thought")
 """Where servers put a model's thoughts, the most common place first."""
@@ -54,8 +56,9 @@ class Draft:
     usage: Any = None
     model: str = ""
 
-    def completion(self, provider: str, model: str, request_id: str) -> Completion:
-        """The finished answer to a request for *model*."""
+    def completion(self, origin: Origin) -> Completion:
+        """The finished answer."""
+        provider, model = origin.provider, origin.model
         calls = tool_calls(self.calls)
         refusal = sound("".join(self.refusal))
         parts: list[Any] = [
@@ -65,11 +68,12 @@ class Draft:
             *calls,
         ]
         return Completion(
-            message=Message("assistant", parts or [Text("")]),  # a message without parts fits into no history
+            # A message without parts fits into no history.
+            message=Message("assistant", [*(parts or [Text("")]), *cost(self.usage, origin)]),
             stop=stop_reason(self.finish, bool(calls), bool(refusal)),
             usage=usage(self.usage),
             model=self.model,
-            request_id=request_id,
+            request_id=origin.request_id,
         )
 
     def _thoughts(self, provider: str, model: str) -> list[Thinking]:
@@ -136,7 +140,8 @@ def usage(body: Any) -> Usage | None:
     written = _count(details, "cache_write_tokens")
     if written is None:
         written = _count(body, "cache_creation_input_tokens")
-    reasoning = _count(body.get("completion_tokens_details"), "reasoning_tokens")
+    thought = body.get("completion_tokens_details") or body.get("output_tokens_details")
+    reasoning = _count(thought, "reasoning_tokens")
     if reasoning is None:
         reasoning = _count(body, "reasoning_tokens") or 0
     if reasoning > output or (reasoning and _count(body, "total_tokens") == prompt + output + reasoning):
@@ -144,6 +149,17 @@ def usage(body: Any) -> Usage | None:
     read = min(cached or 0, prompt)
     write = min(written or 0, prompt - read)
     return Usage(prompt - read - write, output, read, write, reasoning)
+
+
+def cost(body: Any, origin: Origin) -> list[Private]:
+    """What the answer cost in US dollars, as a part, where the server is one that says so in its usage *body*."""
+    if not isinstance(body, Mapping):
+        return []
+    for name, per_dollar in (("cost", 1), ("cost_in_usd_ticks", 10**10)):
+        value = body.get(name)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf:
+            return [Private(origin.provider, origin.model, {"cost": value / per_dollar})]
+    return []
 
 
 def _count(body: Any, *names: str) -> int | None:

@@ -34,10 +34,12 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _FILTERED = re.compile(
-    r"content[_ ]?filter|content_policy|content management policy|responsibleaipolicy|data_inspection_failed",
+    r"content[_ ]?filter|content_policy|bio_policy|policy_violation|content management policy|responsibleaipolicy"
+    r"|data_inspection_failed",
     re.IGNORECASE,
 )
 _MODERATED = re.compile(r"moderation|flagged", re.IGNORECASE)
+_BAD_KEY = re.compile(r"(incorrect|invalid) api[ _-]?key", re.IGNORECASE)
 _NO_CREDIT = re.compile(r"insufficient_quota|billing|credit|balance", re.IGNORECASE)
 
 _STATUS_OF_WORD: tuple[tuple[str, int], ...] = (
@@ -55,6 +57,9 @@ _STATUS_OF_WORD: tuple[tuple[str, int], ...] = (
     ("not_found", 404),
     ("invalid", 400),
     ("bad_request", 400),
+    ("unsupported", 400),
+    ("image", 400),
+    ("residency", 400),
     ("server", 500),
     ("internal", 500),
 )
@@ -69,6 +74,9 @@ class Origin:
     model: str = ""
     status: int | None = None
     request_id: str = ""
+    api: str = "a Chat Completions API"
+    """What was talked to."""
+
     key_hint: str = "Check the API key."
     """What to do about a key that is refused."""
 
@@ -101,7 +109,7 @@ def trouble_in(body: Any) -> Trouble:
         return Trouble(preview(body if isinstance(body, str) else json.dumps(body)) or "no explanation", "", None)
     inner = body.get("error") or body
     if not isinstance(inner, Mapping):
-        return Trouble(_sentence(inner), "", None)
+        return Trouble(_sentence(inner), " ".join(str(body[name]) for name in ("code", "type") if body.get(name)), None)
     message = inner.get("message") or inner.get("detail") or inner.get("msg") or inner
     deeper = inner.get("innererror") or inner.get("metadata")
     more = [deeper.get("code"), deeper.get("error_type")] if isinstance(deeper, Mapping) else []
@@ -126,7 +134,7 @@ def failure(body: Any, origin: Origin, headers: Mapping[str, str] | None = None)
         return ContextTooLong(**facts, hint="Shorten the session, or give the agent a context strategy.")
     if status == 402:
         return AuthenticationFailed(**facts, hint="Check the plan and the credit of the account.")
-    if status in (401, 403):
+    if status in (401, 403) or (status == 400 and _BAD_KEY.search(said)):
         return AuthenticationFailed(**facts, hint=origin.key_hint)
     if status == 429:
         hint = "Check the plan and the credit of the account; waiting does not help." if _NO_CREDIT.search(said) else ""
@@ -195,7 +203,7 @@ def bad_response(what: str, body: str, origin: Origin) -> BadResponse:
     return BadResponse(
         **origin.facts(),
         problem=f"the answer {what}{began}",
-        hint="Check that base_url leads to a Chat Completions API (for most servers it ends with '/v1').",
+        hint=f"Check that base_url leads to {origin.api} (for most servers it ends with '/v1').",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import attrs
 
@@ -37,17 +37,23 @@ def completion(body: Any, origin: Origin | None = None, emit: Emit | None = None
 class Assembly:
     """Takes the chunks of a stream, hands their text on through *emit*, and makes a `Completion` at the end."""
 
+    path: ClassVar[str] = "/chat/completions"
+
     origin: Origin = attrs.field(factory=Origin)
     emit: Emit | None = None
     whole: bool = attrs.field(default=False, kw_only=True)
     """Whether the answer comes in one piece, so that nothing can be missing."""
 
     ended: bool = attrs.field(default=False, init=False)
-    """Whether the server said that the stream is over; set by whoever reads ``[DONE]``."""
+    """Whether the server said that the stream is over."""
 
     _draft: Draft = attrs.field(factory=Draft, init=False)
     _choice: Any = attrs.field(default=None, init=False)
     _by_index: dict[Any, CallDraft] = attrs.field(factory=dict, init=False)
+
+    def done(self) -> None:
+        """The server wrote ``[DONE]``."""
+        self.ended = True
 
     def add(self, chunk: Any) -> None:
         """
@@ -58,6 +64,8 @@ class Assembly:
         """
         if not isinstance(chunk, Mapping):
             raise bad_response("is not a JSON object", json.dumps(chunk), self.origin)
+        if str(chunk.get("type")).startswith("response.") or chunk.get("object") == "response":
+            raise bad_response("is one of the Responses API", "", self.origin)
         choices = chunk.get("choices")
         if chunk.get("error") or (not choices and "error" in (chunk.get("object"), chunk.get("type"))):
             raise failure(chunk, self.origin)
@@ -87,7 +95,7 @@ class Assembly:
             raise Overloaded(
                 **self.origin.facts(), problem="the server ran out of resources in the middle of the answer"
             )
-        return self._draft.completion(self.origin.provider, self.origin.model, self.origin.request_id)
+        return self._draft.completion(self.origin)
 
     def _note_usage(self, chunk: Mapping[str, Any]) -> None:
         groq = chunk.get("x_groq")
