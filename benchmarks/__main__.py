@@ -13,7 +13,12 @@ from . import memory, startup, traffic, turns
 def main() -> None:
     today = dt.datetime.now(dt.UTC).date()
     print(f"{today}, Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}")
-    for title, rows in (("Import", startup.rows), ("Turns and events", turns.rows), ("Bytes", traffic.rows), ("Claims and thoughts", memory.rows)):
+    for title, rows in (
+        ("Import", startup.rows),
+        ("Turns and events", turns.rows),
+        ("Bytes", traffic.rows),
+        ("Claims and thoughts", memory.rows),
+    ):
         print(f"\n{title}")
         for row in rows():
             print(row, flush=True)

@@ -24,8 +24,8 @@ ROOT = blueprint.ROOT
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *ROOT.glob("plugins/*/README.md")])
 CONTRACTS = (
-    "Mode", "Hub", "Provider", "ToolProtocol", "ContextStrategy", "Desk", "EventSink", "Journal", "Store", "ThoughtChain",
-    "Command",
+    "Mode", "Hub", "Provider", "ToolProtocol", "ContextStrategy", "Desk", "EventSink", "Journal", "Store",
+    "ThoughtChain", "Command",
 )  # fmt: skip
 FROM_SETTINGS = "from_settings"
 """What contracts inherit and the page explains once, above them."""
@@ -295,7 +295,11 @@ def test_every_option_of_the_command_line_is_explained() -> None:
 def test_every_key_of_a_team_file_is_explained() -> None:
     """The page on team files names each key of an agent and of a team that the code takes."""
     found = sections(reference("team-file.md"))
-    agent = [name for name in inspect.signature(cloudllm_core.Agent).parameters if name not in ("registry", "limits", "output")]
+    agent = [
+        name
+        for name in inspect.signature(cloudllm_core.Agent).parameters
+        if name not in ("registry", "limits", "output")
+    ]
     limits = [field.name for field in attrs.fields(cloudllm_core.Limits)]
     told = {head: re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) for head, text in found.items()}
 

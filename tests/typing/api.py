@@ -17,6 +17,8 @@ import attrs
 import cloudllm_core
 from cloudllm import (
     Agent,
+    AgentTeams,
+    Claim,
     Command,
     Completion,
     Console,
@@ -31,21 +33,28 @@ from cloudllm import (
     Functions,
     Hub,
     Image,
+    Item,
     Journal,
     JournalText,
     Jsonl,
+    JsonlThoughts,
     Limits,
     Line,
+    Memory,
+    MemoryStore,
     Message,
     Mode,
+    NoveltyAware,
     OpenAI,
     Orchestration,
     Outcome,
     Parallel,
     PastEnds,
+    Pool,
     Prefixed,
     Private,
     Provider,
+    Quorum,
     Ralph,
     RalphIterationStarted,
     RalphTask,
@@ -58,10 +67,15 @@ from cloudllm import (
     Run,
     RunResult,
     Script,
+    SelfCompression,
     Signal,
+    SqliteStore,
     StopReason,
+    Store,
     Text,
     Thinking,
+    Thought,
+    ThoughtType,
     Tool,
     ToolCall,
     ToolContext,
@@ -70,6 +84,7 @@ from cloudllm import (
     ToolResult,
     Trim,
     Usage,
+    WorkItem,
     default_registry,
     hookimpl,
     ids_in,
@@ -448,3 +463,50 @@ async def testing() -> None:
     assert_type(cast({"ada": "One."}), dict[str, ScriptedProvider])
     simulation = simulate(lambda: stage(Chorus(), {"ada": "One."}), seed=7, faults=Faults(provider=0.1, cancel_at=9))
     assert_type(simulation, Simulation)
+
+
+# -- memory, teams, thoughts, typed answers -----------------------------------
+
+
+@attrs.frozen
+class Plan:
+    goal: str
+
+
+class Bag(Store):
+    """A store without its operations."""
+
+    name: ClassVar[str] = "bag"
+
+
+Bag()  # type: ignore[abstract] # all of them are missing
+
+
+async def memory() -> None:
+    store: Store = SqliteStore("team.db", synchronous="normal")
+    item = await store.put("a", {"n": 1}, ttl=60)
+    assert_type(item, Item)
+    assert_type(await store.compare_and_set("a", item.version, 2, op="me:1"), Item | None)
+    assert_type(await store.first("a", {"state": "ready"}), Item | None)
+    assert_type(await MemoryStore().snapshot(), dict[str, Any])
+    ada = Agent(
+        "ada", "openai:gpt-5.6", tools=[Memory(store, namespace="plan")], output=Plan, strategy=SelfCompression()
+    )
+    assert_type(await ada.generate("Plan it.", Plan), Plan)
+    assert_type(await ada.generate("Say it."), str)
+    mode = AgentTeams("pool", [WorkItem("a", "do it")], store=store, lease=30)
+    assert_type(Orchestration([ada], mode), Orchestration)
+    pool = Pool(store, "pool")
+    claim = await pool.claim("me")
+    assert_type(claim, Claim | None)
+    print(NoveltyAware(Trim()), Parallel(aggregate=Quorum(2)))
+
+
+async def thoughts() -> None:
+    chain = JsonlThoughts("notes", fsync="always")
+    ada = Agent("ada", "openai:gpt-5.6", thoughts=chain)
+    thought = await ada.commit(ThoughtType.FINDING, "It is wet.", refs=[])
+    assert_type(thought, Thought)
+    assert_type(chain.resolve_context(thought.index), tuple[Thought, ...])
+    assert_type(chain.to_catchup_prompt(3), str)
+    assert_type(Agent.resume_from_latest(chain, tools=[add]), Agent)

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from cloudllm_core import Command, EventSink, ThoughtChain
-from cloudllm_core.testing.conformance import CommandContract, EventSinkContract
-from cloudllm_core.testing.conformance import ThoughtChainContract
+from cloudllm_core.testing.conformance import CommandContract, EventSinkContract, ThoughtChainContract
 from cloudllm_thoughts_jsonl import AutoCommit, JsonlThoughts
 from cloudllm_thoughts_jsonl.command import Thoughts
 
