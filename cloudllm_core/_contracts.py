@@ -19,6 +19,7 @@ from ._events import Event
 from ._messages import Completion, Json, JsonObject, Message, Reply
 from ._settings import Configurable, plain
 from ._stores import Store
+from .errors import ProviderError
 
 Effect: TypeAlias = Literal["read", "idempotent", "write", "composite"]
 """What repeating it does: nothing; nothing more; it happens twice; it is mode code, run again on replay."""
@@ -167,6 +168,14 @@ class Provider(Configurable, abc.ABC):
         Returns what `complete` would; a stream that ends without its end is `StreamTruncated`.
         """
         return await self.complete(request)
+
+    def retry(self, problem: ProviderError, attempt: int) -> float | None:
+        """
+        Whether the call should be made again after its *attempt*-th failure (from 1), and in how many seconds.
+
+        The kernel waits, takes it from the run's limits anew, and says so. By default, None: it has failed.
+        """
+        return None
 
     async def aclose(self) -> None:
         """Close the connection; the next call opens another."""

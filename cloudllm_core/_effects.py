@@ -112,7 +112,7 @@ class Spine(Strands):
         if pending.outcome == "ok":
             return pending.value
         if pending.outcome == "error":
-            raise EffectFailed(pending.value["type"], pending.value["message"])
+            raise EffectFailed(**pending.value)
         raise asyncio.CancelledError
 
     def finish(self, pending: Pending, outcome: Literal["ok", "error", "cancelled"], value: Any) -> None:
@@ -230,7 +230,9 @@ class Spine(Strands):
 
     def _conclude(self, pending: Pending, outcome: str, value: Any) -> tuple[str, Json]:
         if outcome == "error":
+            retry_in = getattr(value, "retry_in", None)
             value = {"type": type(value).__name__, "message": str(value) or type(value).__name__}
+            value |= {} if retry_in is None else {"retry_in": retry_in}
         try:
             return outcome, self._finished(pending, outcome, value)
         except (TypeError, ValueError, AttributeError, RecursionError) as problem:

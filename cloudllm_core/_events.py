@@ -214,6 +214,19 @@ class LLMCallCompleted(AgentEvent):
 
 
 @attrs.frozen(kw_only=True)
+class AgentRetried(AgentEvent):
+    """A model call failed, and will be made again."""
+
+    attempt: int
+    """Which attempt failed, from 1."""
+
+    wait: float
+    """Seconds until the next one."""
+
+    error: str
+
+
+@attrs.frozen(kw_only=True)
 class ToolCallDetected(AgentEvent):
     """A model asked for a tool, and the call begins."""
 

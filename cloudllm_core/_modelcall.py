@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -9,14 +10,14 @@ import attrs
 
 from ._calls import Member
 from ._contracts import Request
-from ._events import LLMContentDelta, LLMReasoningDelta
+from ._events import AgentRetried, LLMContentDelta, LLMReasoningDelta
 from ._journal import digest_text
 from ._messages import NO_USAGE, Completion, Json, JsonObject, Message, Usage
 from ._run import Run
-from ._strands import Pending
+from ._strands import EffectFailed, Pending
 from ._threads import in_thread
 from ._toolbox import Toolbox
-from .errors import BadResponse
+from .errors import BadResponse, ProviderError
 
 
 @attrs.define(eq=False)
@@ -48,11 +49,39 @@ class ModelCall:
         Raises:
             EffectFailed: with the provider's error. LimitReachedError: the run may make no more calls.
         """
-        self.run.ledger.reserve("calls")
         self.iteration += 1
+        attempt = 1
+        while True:
+            try:
+                return await self._once(messages, digest, choice, listened, attempt)
+            except EffectFailed as problem:
+                if problem.retry_in is None:
+                    raise
+                error = f"{problem.type}: {problem.message}"
+                wait = problem.retry_in
+            event = AgentRetried(agent=self.member.name, attempt=attempt, wait=wait, error=error)
+            self.run.spine.note(event)
+            attempt += 1
+
+            async def pause(key: str, wait: float = wait) -> None:
+                await asyncio.sleep(wait)
+
+            await self.run.spine.wait(self.run.spine.request("wait", "read", wait, pause))
+
+    async def _once(
+        self, messages: tuple[Message, ...], digest: str, choice: Literal["auto", "none"], listened: bool, attempt: int
+    ) -> Completion:
+        self.run.ledger.reserve("calls")
         member, toolbox = self.member, self.toolbox
 
         async def perform(key: str) -> Completion:
+            try:
+                return await call(key)
+            except ProviderError as problem:
+                problem.retry_in = member.provider.retry(problem, attempt)
+                raise
+
+        async def call(key: str) -> Completion:
             request = Request(
                 model=member.model,
                 instructions=member.instructions,
@@ -65,7 +94,7 @@ class ModelCall:
             )
             completion: Any
             if listened and self.run.listening:
-                completion = await member.provider.stream(request, self.emitter(pending))
+                completion = await member.provider.stream(request, self.emitter(pending, attempt))
             else:
                 completion = await member.provider.complete(request)
             if not isinstance(completion, Completion) or completion.message.role != "assistant":
@@ -85,9 +114,10 @@ class ModelCall:
             member.usage += completion.usage
         return completion
 
-    def emitter(self, pending: Pending) -> Callable[[Any, str], None]:
+    def emitter(self, pending: Pending, attempt: int) -> Callable[[Any, str], None]:
         """Passes streamed pieces to whoever listens, without a mode being able to see them."""
         place: dict[str, Any] = {"agent": self.member.name, "lane": pending.lane.name, "position": pending.position}
+        place["attempt"] = attempt
         kinds = {"content": LLMContentDelta, "reasoning": LLMReasoningDelta}
         return lambda sort, text: self.run.emit(kinds[sort](**place, text=text))
 

@@ -339,8 +339,18 @@ class Registry:
         key = provider, json.dumps(options, sort_keys=True, default=repr)
         with self._lock:
             if key not in self._providers:
-                self._providers[key] = self._made("provider", provider, options, where)
+                self._providers[key] = self._resilient(provider, options, where)
             return self._providers[key], model
+
+    def _resilient(self, name: str, options: dict[str, Any], where: str) -> Provider:
+        """The provider *name*, with the retries and fallbacks of the plugin ``resilient`` where that is installed."""
+        resilience = options.pop("resilience", {})
+        provider: Provider = self._made("provider", name, options, where)
+        if resilience is False or name == "resilient" or "resilient" not in self.names("provider"):
+            return provider
+        wrapper: Any = self.get("provider", "resilient")
+        wrapped: Provider = wrapper.around(provider, {} if resilience is True else resilience, self)
+        return wrapped
 
     def _made(self, kind: str, name: str, settings: Mapping[str, Any], where: str) -> Any:
         cls = self.get(kind, name)

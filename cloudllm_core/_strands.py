@@ -37,9 +37,11 @@ class Halt(BaseException):
 class EffectFailed(Exception):
     """An effect ended with an error; carried by name, because that is what a journal can hold."""
 
-    def __init__(self, type: str, message: str) -> None:
+    def __init__(self, type: str, message: str, retry_in: float | None = None) -> None:
         super().__init__(message)
         self.type, self.message = type, message
+        self.retry_in = retry_in
+        """Seconds after which its provider would have it tried again, if at all."""
 
 
 @attrs.define(eq=False)

@@ -274,6 +274,8 @@ class ProviderError(RunError):
     retry_after: float | None = None
     """Seconds the provider asked to wait, if it did."""
 
+    retry_in: float | None = attrs.field(default=None, init=False)  # as `Provider.retry` would have it
+
     def __str__(self) -> str:
         who = ":".join(part for part in (self.provider, self.model) if part) or "The provider"
         status = f" (HTTP {self.status})" if self.status else ""
@@ -377,9 +379,7 @@ class DivergenceError(JournalError):
     position: int
     recorded: Any
     now: Any
-    field: str = ""
-    """Of the first record: which field differs."""
-
+    field: str = ""  # of the first record: which one differs
     says = (
         "The replay diverges at record {self.number} (lane {self.lane!r}, position {self.position}){self.at}: "
         "recorded {self.recorded}; now {self.now}."
