@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     )
     from ._orchestration import Orchestration
     from ._outlets import Command, EventSink, Journal, JournalText
+    from ._prices import PriceBook
     from ._records import Record
     from ._registry import Registry, default_registry
     from ._run import Run, RunResult
@@ -76,6 +77,7 @@ __all__ = [
     "Outcome",
     "PastEnds",
     "Prefixed",
+    "PriceBook",
     "Private",
     "Provider",
     "Record",
@@ -118,6 +120,7 @@ _HOMES = {
     "_messages": "Completion Image Message Private Reply StopReason Text Thinking ToolCall ToolResult Usage",
     "_orchestration": "Orchestration",
     "_outlets": "Command EventSink Journal JournalText",
+    "_prices": "PriceBook",
     "_records": "Record",
     "_registry": "Registry default_registry",
     "_run": "Run RunResult",

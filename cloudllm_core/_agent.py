@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 
 import attrs
 
-from ._calls import Approve, Member
+from ._calls import Approve, Member, price
 from ._contracts import Provider, ToolProtocol
 from ._events import (
     Event,
@@ -79,6 +79,8 @@ class Agent:
     max_tool_calls: int
     """Per turn."""
 
+    max_output: int | None
+
     limits: Limits
     """For `send`; in an orchestration, its limits count."""
 
@@ -106,6 +108,7 @@ class Agent:
         options: Mapping[str, Json] | None = None,
         max_tokens: int = 128_000,
         max_tool_calls: int = 25,
+        max_output: int | None = None,
         limits: Limits | None = None,
         registry: Registry | None = None,
     ) -> None:
@@ -121,13 +124,14 @@ class Agent:
                 `Reply.output` is one; an answer that is none may be repaired once, then the turn fails.
             max_tokens: budget of the session, instructions and tool schemas included.
             max_tool_calls: how many calls one turn may make.
+            max_output: how many tokens one answer of the model may have; None leaves it to the provider.
 
         Raises:
             SettingsError, UnknownNameError, ToolConflictError: something here is wrong.
         """
         registry = registry or default_registry()
         provider, model_name = registry.resolve_provider(model)
-        if max_tokens < 1 or max_tool_calls < 0:
+        if max_tokens < 1 or max_tool_calls < 0 or (max_output is not None and max_output < 1):
             raise SettingsError(
                 f"Agent {name!r}", f"max_tokens={max_tokens}, max_tool_calls={max_tool_calls}", "positive numbers"
             )
@@ -146,6 +150,7 @@ class Agent:
             thoughts=None,
             shape=None if output is None else Shape.of(output),
             max_tool_calls=max_tool_calls,
+            max_output=max_output,
             limits=limits or Limits(),
             toolbox=Toolbox.of(protocols),
             session=Session(max_tokens),
@@ -224,11 +229,12 @@ class Agent:
     def _begin(self, text: str, session: Session) -> Run:
         if not text.strip():
             raise SetupError("The message is empty. Say something.")
+        member = self.member(session)
+        price([member], self.registry.prices(None, wanted=self.limits.cost is not None), self.limits)
         if session is self.session:
             if session.holder is not None:
                 raise BusyAgentError(self.name, "a run holds its session")
             session.holder = self
-        member = self.member(session)
 
         def let_go(run: Run) -> None:
             session.holder = None
@@ -376,6 +382,7 @@ class Agent:
             expertise=self.expertise,
             options=dict(self.options),
             max_tool_calls=self.max_tool_calls,
+            max_output=self.max_output,
             approver=approver,
             waiting=list(self.waiting),
         )

@@ -5,7 +5,7 @@ Members (an agent's part in one run) and the calls of one reply: each gets exact
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -13,8 +13,10 @@ import attrs
 from ._contracts import Hub, Provider, ToolContext
 from ._events import Event, ToolCallRefused
 from ._journal import digest_text, encode
+from ._limits import Limits
 from ._messages import NO_USAGE, Json, JsonObject, ToolCall, ToolResult, Usage
 from ._output import Shape
+from ._prices import PriceBook, Tariff
 from ._run import Run
 from ._session import Session, estimate_tokens
 from ._strands import EffectFailed, Pending, Strand
@@ -22,7 +24,7 @@ from ._strategies import ContextStrategy
 from ._thoughts import ThoughtChain
 from ._tool import text_of
 from ._toolbox import OUTPUT_CAP, Recorded, Toolbox
-from .errors import LimitReachedError, ModeError
+from .errors import LimitReachedError, ModeError, SetupError
 
 AT_LIMIT = "Not run: this turn may make {allowed} tool calls, and they are used up. Answer with what you have."
 
@@ -44,6 +46,8 @@ class Member:
     expertise: str = ""
     options: Mapping[str, Any] = attrs.Factory(dict)
     max_tool_calls: int = 25
+    max_output: int | None = None
+    tariff: Tariff | None = None
     approver: Approve | None = None
     thoughts: ThoughtChain | None = None
     thoughts_kept: int = 0
@@ -75,6 +79,7 @@ class Member:
             "strategy": None if self.strategy is None else self.strategy.name,
             "max_tokens": self.session.max_tokens,
             "max_tool_calls": self.max_tool_calls,
+            "max_output": self.max_output,
         }
 
     @property
@@ -94,6 +99,18 @@ class Member:
     def take_tools(self, body: Mapping[str, Any]) -> None:
         """The input has been admitted; in a replay, the tools are those that were recorded."""
         self.toolbox = self._coming.pop(0) if self._coming else Toolbox.of([Recorded(body["tools"])])
+
+
+def price(members: Iterable[Member], book: PriceBook | None, limits: Limits) -> None:
+    """Tell *members* what their tokens cost. Raises: SetupError: money is limited, and a price is not known."""
+    for member in members:
+        if book is not None:
+            member.tariff = Tariff(book, member.provider.name, member.model)
+        if limits.cost is not None and (member.tariff is None or member.tariff.cost(Usage(1, 1)) is None):
+            raise SetupError(
+                f"The cost is limited, and nobody knows what {member.provider.name}:{member.model} costs. "
+                "Install prices (pip install cloudllm-prices-genai), give some (prices=), or limit tokens instead."
+            )
 
 
 @attrs.define(eq=False)

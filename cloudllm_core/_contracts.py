@@ -124,6 +124,9 @@ class Request:
     output: JsonObject | None = None
     """The JSON Schema that the answer must fit, which the instructions say too; for providers that can enforce it."""
 
+    max_output: int | None = None
+    """How many tokens the answer may have, thinking included; whatever *options* say, it may not have more."""
+
     options: JsonObject = attrs.Factory(dict)
     """What the agent asked for beyond that (temperature ...), in the provider's own terms."""
 

@@ -14,6 +14,7 @@ from pluggy import HookimplMarker, HookspecMarker
 
 from ._contracts import Mode, Provider, ToolProtocol
 from ._outlets import Command, EventSink, Journal
+from ._prices import PriceBook
 from ._stores import Store
 from ._strategies import ContextStrategy
 from ._thoughts import ThoughtChain
@@ -111,6 +112,17 @@ def cloudllm_register_thought_chain() -> type[ThoughtChain] | None:
 
 
 @hookspec
+def cloudllm_register_price_book() -> type[PriceBook] | None:
+    """
+    Offer what tokens cost.
+
+    Asked when an orchestration is first given your prices by name, or limits its cost.
+    Return a concrete subclass of `PriceBook`.
+    None: nothing here, for instance on a platform you do not support.
+    """
+
+
+@hookspec
 def cloudllm_register_command() -> type[Command] | None:
     """
     Offer a word of the command line.
@@ -130,6 +142,7 @@ KINDS: Final[Mapping[str, type[Any]]] = {
     "journal": Journal,
     "store": Store,
     "thought_chain": ThoughtChain,
+    "price_book": PriceBook,
     "command": Command,
 }
 """What a plugin may offer, and the class that an offer extends; the hook is ``cloudllm_register_<kind>``."""

@@ -14,6 +14,7 @@ from ._events import AgentRetried, LLMContentDelta, LLMReasoningDelta
 from ._journal import digest_text
 from ._messages import NO_USAGE, Completion, Json, JsonObject, Message, Usage
 from ._run import Run
+from ._session import message_tokens
 from ._strands import EffectFailed, Pending
 from ._threads import in_thread
 from ._toolbox import Toolbox
@@ -72,7 +73,9 @@ class ModelCall:
         self, messages: tuple[Message, ...], digest: str, choice: Literal["auto", "none"], listened: bool, attempt: int
     ) -> Completion:
         self.run.ledger.reserve("calls")
-        member, toolbox = self.member, self.toolbox
+        member, toolbox, ledger = self.member, self.toolbox, self.run.ledger
+        taken = ledger.book(self._bytes(messages), member.max_output, member.tariff)
+        cap = member.max_output if taken is None else taken.cap
 
         async def perform(key: str) -> Completion:
             try:
@@ -89,6 +92,7 @@ class ModelCall:
                 tools=toolbox.definitions,
                 tool_choice=choice,
                 output=self.output,
+                max_output=cap,
                 options=member.options,
                 key=key,
             )
@@ -106,13 +110,25 @@ class ModelCall:
         about = {"iteration": self.iteration, "model": member.model}
         whole = digest_text(f"{digest}/{member.frame[0]}/{toolbox.digest}/{choice}")
         pending = self.run.spine.request("model", "model", about, perform, whole)
-        completion = Completion.from_json(await self.run.spine.wait(pending))
+        try:
+            completion = Completion.from_json(await self.run.spine.wait(pending))
+        except EffectFailed:
+            ledger.give_back(taken)
+            raise
+        ledger.settle(taken, completion.usage, member.tariff)
         if completion.usage is None:
             self.known = False
         else:
             self.usage += completion.usage
             member.usage += completion.usage
         return completion
+
+    def _bytes(self, messages: tuple[Message, ...]) -> int:
+        """No fewer tokens than the request has: its bytes, for a token is one of them at least."""
+        if self.run.ledger.limits.tokens is None and self.run.ledger.limits.cost is None:
+            return 0
+        parts = sum([len(message.parts) + 1 for message in messages])
+        return 4 * (sum(map(message_tokens, messages)) + self.extra) + 4 * parts + 64
 
     def emitter(self, pending: Pending, attempt: int) -> Callable[[Any, str], None]:
         """Passes streamed pieces to whoever listens, without a mode being able to see them."""

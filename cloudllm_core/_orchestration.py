@@ -15,7 +15,7 @@ import attrs
 
 from ._agent import Agent
 from ._broadcast import Outlet
-from ._calls import Approve
+from ._calls import Approve, price
 from ._contracts import Mode
 from ._journal import load_records
 from ._limits import Limits
@@ -23,11 +23,12 @@ from ._messages import Json, Message
 from ._outlets import EventSink, Journal
 from ._performance import Performance
 from ._portal import portal
+from ._prices import PriceBook
 from ._records import Record, read_event
 from ._registry import Registry, default_registry
 from ._run import OPEN_AIR, Conditions, Run, RunResult
 from ._session import Session
-from ._settings import from_settings
+from ._settings import from_settings, plain
 from .errors import SettingsError, SetupError, near_miss
 
 OnFailure = Literal["continue", "stop"]
@@ -49,6 +50,7 @@ class Orchestration:
     limits: Limits
     on_failure: OnFailure
     approver: Approve | None
+    prices: PriceBook | None
     registry: Registry
     _agents: dict[str, Agent]
     _outlets: tuple[Outlet, ...]
@@ -64,6 +66,7 @@ class Orchestration:
         limits: Limits | Mapping[str, Any] | None = None,
         on_failure: OnFailure = "continue",
         approver: Approve | None = None,
+        prices: PriceBook | str | Mapping[str, Any] | None = None,
         registry: Registry | None = None,
     ) -> None:
         """
@@ -74,6 +77,7 @@ class Orchestration:
             sinks: event sinks, or names or mappings as for *mode*.
             limits: `Limits`, or a mapping of them.
             on_failure: whether a run goes on when an agent fails, as far as its mode can.
+            prices: what tokens cost, for `RunResult.cost` and a limit on it: a `PriceBook`, or the name of one.
             approver: asked before a tool with ``approve=True``; without one, such calls are refused.
 
         Raises:
@@ -88,6 +92,7 @@ class Orchestration:
         self.on_failure = on_failure
         self.limits = from_settings(Limits, limits, "limits") if isinstance(limits, Mapping) else limits or Limits()
         self.mode = self.registry.build("mode", mode)
+        self.prices = self.registry.prices(prices, wanted=self.limits.cost is not None)
         self._agents = {}
         for agent in agents:
             self.add_agent(agent)
@@ -121,7 +126,7 @@ class Orchestration:
                 raise SettingsError(f"agents[{index}]", repr(table), "a table")
         team = [_agent(registry, table, f"agents[{index}]") for index, table in enumerate(agents)]
         own: dict[str, Any] = {
-            key: rest.pop(key) for key in ("name", "system_context", "limits", "on_failure") if key in rest
+            key: rest.pop(key) for key in ("name", "system_context", "limits", "on_failure", "prices") if key in rest
         }
         for key in ("name", "system_context"):
             if not isinstance(own.get(key, ""), str):
@@ -132,7 +137,7 @@ class Orchestration:
         own["sinks"] = [*listed, *sinks]
         if rest:
             key = next(iter(rest))
-            known = ["mode", "name", "system_context", "sinks", "limits", "on_failure", "agents", *mode[1]]
+            known = ["mode", "name", "system_context", "sinks", "limits", "on_failure", "prices", "agents", *mode[1]]
             raise SettingsError(key, f"the unknown key {key!r}", "one of " + ", ".join(known), near_miss(key, known))
         return cls(team, mode[0], registry=registry, **own)
 
@@ -228,6 +233,7 @@ class Orchestration:
         sessions = [self._session(agent, free, fresh) for agent in agents]
         pairs = zip(agents, sessions, strict=True)
         members = {agent.name: agent.member(session, self.system_context, self.approver) for agent, session in pairs}
+        price(members.values(), self.prices, limits)
         if past := conditions.past:
             recorded = past[0].body
             for name, member in members.items():
@@ -242,7 +248,7 @@ class Orchestration:
             "settings": self.mode.settings(),
             "agents": [member.to_json() for member in members.values()],
             "prompt": prompt,
-            "limits": attrs.asdict(limits),
+            "limits": plain(limits),
             "on_failure": self.on_failure,
             "seed": seed,
             "sessions": {m.name: [message.to_json() for message in m.session.messages] for m in members.values()},

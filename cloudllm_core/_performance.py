@@ -145,6 +145,11 @@ class Performance:
             messages=tuple(said),
             usage=self.usage,
             usage_by_agent={name: member.usage for name, member in self.members.items()},
+            cost_by_agent={
+                name: member.tariff.cost(member.usage)
+                for name, member in self.members.items()
+                if member.tariff is not None
+            },
             error=None if cancelled else (run.spine.failure or error or self.limit or last_failure),
             sessions_kept=self.kept,
         )

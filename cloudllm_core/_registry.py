@@ -26,6 +26,7 @@ from ._contracts import Mode, Provider, ToolProtocol
 from ._hookspecs import KINDS
 from ._installed import Offer, Plugin, Status, fits, installed, kernel_version, normal, told
 from ._outlets import Command, EventSink, Journal
+from ._prices import PriceBook
 from ._settings import hints_of, show
 from ._stores import Store
 from ._strategies import ContextStrategy
@@ -316,6 +317,11 @@ class Registry:
         if key not in self._shared:
             self._shared[key] = self._made(kind, name, settings, where)
         return self._shared[key]
+
+    def prices(self, spec: str | Mapping[str, Any] | PriceBook | None, wanted: bool) -> PriceBook | None:
+        """The price book that *spec* stands for; without one, where prices are *wanted*, whichever is installed."""
+        spec = next(iter(self.names("price_book")), None) if spec is None and wanted else spec
+        return None if spec is None else self.build("price_book", spec, "prices")
 
     def resolve_provider(self, spec: str | Mapping[str, Any] | Provider, where: str = "model") -> tuple[Provider, str]:
         """

@@ -14,6 +14,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
+from decimal import Decimal
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -50,11 +51,20 @@ class RunResult:
 
     usage: Usage = NO_USAGE
     usage_by_agent: Mapping[str, Usage] = attrs.Factory(dict)
+    cost_by_agent: Mapping[str, Decimal | None] = attrs.Factory(dict)
+    """US dollars; None where the price is not known. Empty without prices."""
+
     error: BaseException | None = None
     sessions_kept: bool = True
     """False if another run held the agents' sessions, so that this one worked on copies."""
 
     sinks: tuple[SinkReport, ...] = ()
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What the run cost, in US dollars; None where a price is not known, or there are no prices."""
+        known = [cost for cost in self.cost_by_agent.values() if cost is not None]
+        return sum(known, Decimal(0)) if known and len(known) == len(self.cost_by_agent) else None
 
     def require_complete(self) -> Self:
         """This result. Raises: NotCompleteError: the run is not complete."""
@@ -74,6 +84,8 @@ class RunResult:
             "messages": [reply.to_json() for reply in self.messages],
             "usage": self.usage.to_json(),
             "usage_by_agent": {name: usage.to_json() for name, usage in self.usage_by_agent.items()},
+            "cost": None if self.cost is None else str(self.cost),
+            "cost_by_agent": {name: None if cost is None else str(cost) for name, cost in self.cost_by_agent.items()},
             "error": str(self.error) if self.error else None,
             "sessions_kept": self.sessions_kept,
             "sinks": [attrs.asdict(report) for report in self.sinks],
@@ -157,7 +169,16 @@ class Run:
         tape = Tape(Chain(run_id, journal), past, conditions.clock)
         spine = Spine(tape=tape, choose=conditions.choose)
         first = tape.record("run", 0, "input", encode(start), durable=True)  # may fail: opens nothing before
-        run = cls(run_id, spine, Ledger(limits), Broadcast(outlets), bool(past), story, summary, journal)
+        run = cls(
+            run_id,
+            spine,
+            Ledger(limits, max(1, len(start.get("agents", ())))),
+            Broadcast(outlets),
+            bool(past),
+            story,
+            summary,
+            journal,
+        )
         run._future = run._loop.create_future()
         tape.on_record, spine.on_end = run._on_record, run._on_end
         run._on_record(first)

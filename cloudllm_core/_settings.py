@@ -14,6 +14,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Set
+from decimal import Decimal
 from pathlib import PurePath
 from typing import Any, Self, TypeVar, get_args, get_origin
 
@@ -241,6 +242,8 @@ def plain(value: Any) -> Any:
         return value.value
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, Decimal):
+        return str(value)
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (set, frozenset)):

@@ -8,7 +8,7 @@ import blueprint
 
 FLOORS = [
     ["errors _messages _threads"],
-    ["_events _settings _history _limits _portal _installed"],
+    ["_events _settings _history _portal _installed", "_prices", "_limits"],
     ["storing _strategies _records _thoughts", "_stores", "_contracts _outlets events"],
     ["_hookspecs _catalogue _schema _strands", "_journal _broadcast"],
     ["_tool _session _tape _registry _output", "_effects _toolbox"],

@@ -25,7 +25,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *ROOT.glob("plugins/*/README.md")])
 CONTRACTS = (
     "Mode", "Hub", "Provider", "ToolProtocol", "ContextStrategy", "Desk", "EventSink", "Journal", "Store",
-    "ThoughtChain", "Command",
+    "ThoughtChain", "PriceBook", "Command",
 )  # fmt: skip
 FROM_SETTINGS = "from_settings"
 """What contracts inherit and the page explains once, above them."""
@@ -305,5 +305,5 @@ def test_every_key_of_a_team_file_is_explained() -> None:
 
     assert sorted(agent) == sorted(told["`[[agents]]`"])
     assert limits == told["`limits`"]
-    team = {"agents", "mode", "name", "on_failure", "prompt", "sinks", "system_context", "limits"}
+    team = {"agents", "mode", "name", "on_failure", "prompt", "sinks", "system_context", "limits", "prices"}
     assert team == set(told["The team"])
