@@ -27,6 +27,7 @@ CATALOGUE: Final[Mapping[tuple[str, str], str]] = {
     ("mode", "parallel"): "cloudllm-mode-parallel",
     ("mode", "ralph"): "cloudllm-mode-ralph",
     ("mode", "round-robin"): "cloudllm-mode-round-robin",
+    ("price_book", "genai"): "cloudllm-prices-genai",
     ("provider", "anthropic"): "cloudllm-provider-anthropic",
     ("provider", "cerebras"): "cloudllm-provider-compatible",
     ("provider", "compatible"): "cloudllm-provider-compatible",

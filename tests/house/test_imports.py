@@ -47,7 +47,7 @@ REACHES = {
 TOUCHES = {"open", "read_bytes", "read_text", "write_bytes", "write_text"}
 """Calls that read or write files."""
 
-DISTRIBUTIONS = {"google": "google-genai"}
+DISTRIBUTIONS = {"google": "google-genai", "genai_prices": "genai-prices"}
 """What brings a package whose name is another; pytest is brought by whoever tests with a plugin's `conformance`."""
 
 HEAVY = [

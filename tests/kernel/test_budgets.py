@@ -89,9 +89,7 @@ def team(provider: Provider, tell: Any = together, agents: int = 4, **options: A
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10_000), st.floats(0, 1), st.integers(1_000, 30_000), st.integers(1, 6))
-def test_agents_at_once_never_pass_a_limit_on_tokens_together(
-    seed: int, share: float, tokens: int, agents: int
-) -> None:
+def test_agents_at_once_never_pass_a_limit_on_tokens(seed: int, share: float, tokens: int, agents: int) -> None:
     """Whatever the order in which calls come back, what they used stays below the limit."""
     provider = Eater(share)
     show = simulate(lambda: team(provider, agents=agents, limits=Limits(tokens=tokens)), seed=seed)

@@ -439,3 +439,28 @@ def test_any_history_becomes_a_legal_request(messages: list[Message], cache: boo
     assert all(ident.replace("_", "").replace("-", "").isalnum() or set(ident) <= {"_", "-"} for ident in calls)
     assert sum("cache_control" in block for block in blocks) == (min(2, roles.count("user")) if cache else 0)
     encode(body)
+
+
+@pytest.mark.parametrize(("option", "most", "sent"), [(None, 50, 50), (20, 50, 20), (90, 50, 50), (90, None, 90)])
+def test_an_answer_has_no_more_tokens_than_the_request_allows(option, most, sent):
+    """The run's share is a cap on whatever the options say."""
+    options = {} if option is None else {"max_tokens": option}
+    asked = Request(model="claude-x", instructions="", messages=(Message.user("x"),), options=options, max_output=most)
+
+    assert sent == request_body(asked, False)["max_tokens"]
+
+
+@pytest.mark.parametrize(("most", "budget"), [(9_000, 8_192), (4_000, 2_000), (1_500, None)])
+def test_a_budget_of_thought_gives_way_to_the_cap(most, budget):
+    """Thinking is part of the answer: it is shortened, and left out where the API would refuse so little."""
+    thinking = {"type": "enabled", "budget_tokens": 8_192}
+    asked = Request(
+        model="claude-x",
+        instructions="",
+        messages=(Message.user("x"),),
+        options={"thinking": thinking},
+        max_output=most,
+    )
+    body = request_body(asked, False)
+
+    assert (most, budget) == (body["max_tokens"], body.get("thinking", {}).get("budget_tokens"))

@@ -842,3 +842,14 @@ def test_retry_after_may_be_a_date_to_come() -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
 
     assert 3500 < (retry_after({"retry-after": date}) or 0) <= 3600
+
+
+@pytest.mark.parametrize(("option", "most", "sent"), [(None, 50, 50), (20, 50, 20), (90, 50, 50), (90, None, 90)])
+def test_an_answer_has_no_more_tokens_than_the_request_allows(option, most, sent):
+    """The run's share is a cap on whatever the options say."""
+    options = {} if option is None else {"max_output_tokens": option}
+    asked = Request(
+        model="gemini-3-pro", instructions="", messages=(Message.user("x"),), options=options, max_output=most
+    )
+
+    assert sent == request_body(asked)["generationConfig"]["maxOutputTokens"]

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Outcome,
         PastEnds,
         Prefixed,
+        PriceBook,
         Private,
         Provider,
         Record,
@@ -127,6 +128,10 @@ if TYPE_CHECKING:
     from cloudllm_mode_round_robin import (
         RoundRobin,
     )
+    from cloudllm_prices_genai import (
+        GenaiPrices,
+        Price,
+    )
     from cloudllm_provider_anthropic import (
         Anthropic,
     )
@@ -207,6 +212,7 @@ __all__ = [
     "FileSystem",
     "Functions",
     "Gemini",
+    "GenaiPrices",
     "Grok",
     "Head",
     "Hierarchical",
@@ -238,6 +244,8 @@ __all__ = [
     "Pool",
     "PoolError",
     "Prefixed",
+    "Price",
+    "PriceBook",
     "Private",
     "Provider",
     "Quorum",
@@ -338,6 +346,7 @@ _HOMES = {
         "Outcome",
         "PastEnds",
         "Prefixed",
+        "PriceBook",
         "Private",
         "Provider",
         "Record",
@@ -419,6 +428,10 @@ _HOMES = {
     ],
     "cloudllm_mode_round_robin": [
         "RoundRobin",
+    ],
+    "cloudllm_prices_genai": [
+        "GenaiPrices",
+        "Price",
     ],
     "cloudllm_provider_anthropic": [
         "Anthropic",

@@ -148,11 +148,14 @@ class OpenAI(Provider):
         """
         if api == "responses":
             encrypted = self._matches(self.thinkers if self.sealers is None else self.sealers, request.model)
-            return responses.request_body(request, stream, self.name, encrypted=encrypted, enforce=enforce)
+            body = responses.request_body(request, stream, self.name, encrypted=encrypted, enforce=enforce)
+            return capped(body, "max_output_tokens", request.max_output)
         body = request_body(request, stream, self.name, thoughts=self.takes_thoughts, enforce=enforce)
         if "max_tokens" in body and self._address() == self.home:
             body.setdefault(self.output_cap, body.pop("max_tokens"))
-        return body
+        here = next((name for name in ("max_completion_tokens", "max_tokens") if name in body), None)
+        name = here or (self.output_cap if self._address() == self.home else "max_tokens")
+        return capped(body, name, request.max_output)
 
     async def _call(self, request: Request, emit: Emit | None) -> Completion:
         request, enforce = self._with_effort(request), self._enforces(request)
@@ -250,3 +253,10 @@ class OpenAI(Provider):
 
     def _key_names(self) -> str:
         return "api_key" if self.api_key else self.api_key_env or next(iter(self.key_variables), "api_key")
+
+
+def capped(body: dict[str, Any], name: str, most: int | None) -> dict[str, Any]:
+    """*body*, whose field *name* is *most* at most, if there is one."""
+    if most is not None and not (type(body.get(name)) is int and body[name] <= most):
+        body[name] = most
+    return body

@@ -49,6 +49,10 @@ def version_of(model: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2] or 0)) if found else None
 
 
+LEAST_BUDGET = 1024
+"""Tokens of thought that the API takes at least."""
+
+
 def translated(options: Mapping[str, Any], model: str, cap: int, sampling: bool, effort: str = "") -> dict[str, Any]:
     """
     The fields that *options* set; *effort* is the user's general wish, which an agent's own goes before.
@@ -82,6 +86,20 @@ def translated(options: Mapping[str, Any], model: str, cap: int, sampling: bool,
     budget = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
     fields.setdefault("max_tokens", cap + (budget if type(budget) is int else 0))
     return fields
+
+
+def capped(fields: dict[str, Any], most: int | None) -> None:
+    """Let an answer have *most* tokens at most; a budget of thought, which is part of them, gives way."""
+    if most is None or (type(fields.get("max_tokens")) is int and fields["max_tokens"] <= most):
+        return
+    fields["max_tokens"] = most
+    thinking = fields.get("thinking")
+    budget = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
+    if isinstance(thinking, Mapping) and type(budget) is int and budget >= most:
+        if most // 2 >= LEAST_BUDGET:
+            fields["thinking"] = {**thinking, "budget_tokens": most // 2}
+        else:
+            del fields["thinking"]
 
 
 def _think(fields: dict[str, Any], effort: Any, model: str) -> None:

@@ -10,7 +10,7 @@ from cloudllm_core.errors import BadRequest
 
 from .arguments import sound
 from .history import messages_of
-from .options import Refused, translated, version_of
+from .options import Refused, capped, translated, version_of
 from .schemas import schema_for
 
 MARK = {"cache_control": {"type": "ephemeral"}}
@@ -43,6 +43,7 @@ def request_body(
     """
     try:
         options = translated(request.options, request.model, cap, sampling, effort)
+        capped(options, request.max_output)
     except Refused as problem:
         raise BadRequest(problem=str(problem), provider=provider, model=request.model, hint=problem.hint) from None
     messages = messages_of(request.messages, provider, request.model)

@@ -23,6 +23,9 @@ def request_body(request: Request, provider: str = "gemini", default_effort: str
         BadRequest: an option names a field that the request itself fills, or an effort that there is not.
     """
     config, beside = options_of(request, provider, default_effort)
+    if (most := request.max_output) is not None:
+        said = config.get("maxOutputTokens")
+        config["maxOutputTokens"] = min(said, most) if type(said) is int else most
     tools = _tools(request, beside.pop("serverTools", None))
     if request.output is not None and (not tools or generation(request.model) >= LEVELS):
         # Older models refuse JSON answers and tools in one request; there the instructions alone must do.
