@@ -85,33 +85,40 @@ async def make_room(call: ModelCall, turn: Turn, pressed: bool) -> None:
     Raises:
         ContextOverflowError: what is left is too long.
     """
-    member = call.member
-    view = turn.view(call.extra, pressed)
-    tokens, cut = view.tokens, None
+    member, budget = call.member, turn.session.max_tokens
+    before = tokens = turn.tokens + call.extra
     advice = INSTALL
     if member.strategy is not None:
-        cut = member.strategy.choose(view)
         advice = f"The strategy {member.strategy.name!r} could not make room; this turn alone may be too long."
-    if cut is not None and member.strategy is not None:
-        if cut not in view.cuts:
-            raise CloudLLMError(f"The strategy {member.strategy.name!r} chose a cut that was not offered: {cut}.")
-        summary, problem = await _summary(member.strategy, view, cut, TurnDesk(call, turn, cut))
-        turn.cut(cut.index, summary)
-        tokens = turn.tokens + call.extra
-        event = ContextCompacted(
-            agent=member.name,
-            strategy=member.strategy.name,
-            kept_from=cut.index,
-            tokens_before=view.tokens,
-            tokens_after=tokens,
-            summary=summary is not None,
-            problem=problem,
-        )
-        call.run.spine.note(event)
+        tokens = await _cut(member.strategy, call, turn, pressed)
     if pressed:
         advice = f"The provider finds that too long. {advice}"
-    if tokens > view.budget or (pressed and tokens >= view.tokens):
-        raise ContextOverflowError(member.name, tokens, view.budget, advice)
+    if tokens > budget or (pressed and tokens >= before):
+        raise ContextOverflowError(member.name, tokens, budget, advice)
+
+
+async def _cut(strategy: ContextStrategy, call: ModelCall, turn: Turn, pressed: bool) -> int:
+    """Make the cut that *strategy* chooses, if it chooses one; the estimate for the request then."""
+    view = turn.view(call.extra, pressed)
+    cut = strategy.choose(view)
+    if cut is None:
+        return view.tokens
+    if cut not in view.cuts:
+        raise CloudLLMError(f"The strategy {strategy.name!r} chose a cut that was not offered: {cut}.")
+    summary, problem = await _summary(strategy, view, cut, TurnDesk(call, turn, cut))
+    turn.cut(cut.index, summary)
+    tokens = turn.tokens + call.extra
+    event = ContextCompacted(
+        agent=call.member.name,
+        strategy=strategy.name,
+        kept_from=cut.index,
+        tokens_before=view.tokens,
+        tokens_after=tokens,
+        summary=summary is not None,
+        problem=problem,
+    )
+    call.run.spine.note(event)
+    return tokens
 
 
 async def _summary(
