@@ -43,6 +43,7 @@ CATALOGUE: Final[Mapping[tuple[str, str], str]] = {
     ("provider", "ollama"): "cloudllm-provider-compatible",
     ("provider", "openai"): "cloudllm-provider-openai",
     ("provider", "openrouter"): "cloudllm-provider-openrouter",
+    ("provider", "resilient"): "cloudllm-provider-resilient",
     ("provider", "script"): "cloudllm-provider-script",
     ("provider", "together"): "cloudllm-provider-compatible",
     ("provider", "vllm"): "cloudllm-provider-compatible",

@@ -16,7 +16,7 @@ import threading
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import attrs
 from pluggy import PluginManager, PluginValidationError
@@ -30,7 +30,6 @@ from ._prices import PriceBook
 from ._settings import hints_of, show
 from ._stores import Store
 from ._strategies import ContextStrategy
-from ._thoughts import ThoughtChain
 from .errors import BrokenPluginError, PluginError, SettingsError, near_miss
 
 _STATUS: Final[Mapping[type[Exception], Status]] = {
@@ -284,9 +283,6 @@ class Registry:
     def store(self, name: str) -> type[Store]:
         return self.get("store", name)
 
-    def thought_chain(self, name: str) -> type[ThoughtChain]:
-        return self.get("thought_chain", name)
-
     def command(self, name: str) -> type[Command]:
         return self.get("command", name)
 
@@ -318,7 +314,7 @@ class Registry:
             self._shared[key] = self._made(kind, name, settings, where)
         return self._shared[key]
 
-    def prices(self, spec: str | Mapping[str, Any] | PriceBook | None, wanted: bool) -> PriceBook | None:
+    def prices(self, spec: Any, wanted: bool) -> PriceBook | None:
         """The price book that *spec* stands for; without one, where prices are *wanted*, whichever is installed."""
         spec = next(iter(self.names("price_book")), None) if spec is None and wanted else spec
         return None if spec is None else self.build("price_book", spec, "prices")
@@ -351,12 +347,15 @@ class Registry:
     def _resilient(self, name: str, options: dict[str, Any], where: str) -> Provider:
         """The provider *name*, with the retries and fallbacks of the plugin ``resilient`` where that is installed."""
         resilience = options.pop("resilience", {})
-        provider: Provider = self._made("provider", name, options, where)
-        if resilience is False or name == "resilient" or "resilient" not in self.names("provider"):
-            return provider
-        wrapper: Any = self.get("provider", "resilient")
-        wrapped: Provider = wrapper.around(provider, {} if resilience is True else resilience, self)
-        return wrapped
+        provider: Any = self._made("provider", name, options, where)
+        if resilience is not False and name != "resilient" and "resilient" in self.names("provider"):
+            wrapper: Any = self.get("provider", "resilient")
+            try:
+                provider = wrapper.around(provider, {} if resilience is True else resilience, self)
+            except SettingsError as error:
+                error.where = f"{where}.{error.where}"
+                raise
+        return cast(Provider, provider)
 
     def _made(self, kind: str, name: str, settings: Mapping[str, Any], where: str) -> Any:
         cls = self.get(kind, name)

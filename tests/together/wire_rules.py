@@ -1,4 +1,4 @@
-"""What the servers of each wire insist on, as strict as the strictest: a body either passes or an assert says why not."""
+"""What the servers of each wire insist on, as strict as the strictest; an assert says what they would refuse."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ class Heard:
     images: list[str] = attrs.Factory(list)
 
     def everything(self) -> str:
-        return "\n".join([*self.texts, *self.results])
+        """All of it; a text may have been split where its seal begins, or its sources do."""
+        return "\n".join([*self.texts, *self.results, "".join(self.texts)])
 
 
 def judged(rules: str, content: bytes) -> Heard:
     """What *content* says, if it is legal by *rules*."""
     text = content.decode("utf-8", "strict")
-    body = json.loads(text, parse_constant=lambda word: pytest_fail(f"{word} is not JSON"))
+    body = json.loads(text, parse_constant=lambda word: refuse(f"{word} is not JSON"))
     return {"chat": chat, "responses": responses, "messages": messages, "generate": generate}[rules](body)
 
 
-def pytest_fail(why: str) -> None:
+def refuse(why: str) -> None:
     raise AssertionError(why)
 
 
@@ -139,7 +140,9 @@ def responses(body: dict[str, Any]) -> Heard:
     assert "user" == body["input"][0]["role"]
     for item in body["input"]:
         kind = item.get("type", "message")
-        assert not (thinking and (kind == "function_call_output" or item.get("role") == "user")), "a thought with no end"
+        assert not (thinking and (kind == "function_call_output" or item.get("role") == "user")), (
+            "a thought with no end"
+        )
         if kind == "function_call_output":
             asking = False
             only(item, "type", "call_id", "output")
@@ -294,7 +297,7 @@ def _part(part: dict[str, Any], role: str, heard: Heard) -> Iterator[tuple[str, 
     assert 1 == len({"text", "functionCall", "functionResponse", "inlineData", "fileData"} & set(part))
     assert "thoughtSignature" not in part or role == "model"
     if "text" in part:
-        assert part["text"].strip() or "thoughtSignature" in part
+        assert part["text"] or "thoughtSignature" in part
         if not part.get("thought"):
             heard.texts.append(part["text"])
     elif "functionCall" in part:

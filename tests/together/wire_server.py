@@ -73,6 +73,9 @@ class Server:
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first = await reader.readexactly(1)
+        if first != b"P":
+            return  # no POST: somebody speaks TLS here
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         fields = dict(line.lower().split(": ", 1) for line in head.strip().split("\r\n")[1:])
         self.requests.append(json.loads(await reader.readexactly(int(fields["content-length"]))))

@@ -150,6 +150,11 @@ if TYPE_CHECKING:
     from cloudllm_provider_openrouter import (
         OpenRouter,
     )
+    from cloudllm_provider_resilient import (
+        Gate,
+        Patience,
+        Resilient,
+    )
     from cloudllm_provider_script import (
         Line,
         Script,
@@ -211,6 +216,7 @@ __all__ = [
     "FileError",
     "FileSystem",
     "Functions",
+    "Gate",
     "Gemini",
     "GenaiPrices",
     "Grok",
@@ -241,6 +247,7 @@ __all__ = [
     "Outcome",
     "Parallel",
     "PastEnds",
+    "Patience",
     "Pool",
     "PoolError",
     "Prefixed",
@@ -258,6 +265,7 @@ __all__ = [
     "Registry",
     "Reply",
     "Request",
+    "Resilient",
     "RoundRobin",
     "Run",
     "RunResult",
@@ -450,6 +458,11 @@ _HOMES = {
     ],
     "cloudllm_provider_openrouter": [
         "OpenRouter",
+    ],
+    "cloudllm_provider_resilient": [
+        "Gate",
+        "Patience",
+        "Resilient",
     ],
     "cloudllm_provider_script": [
         "Line",

@@ -11,7 +11,7 @@ import attrs
 
 from cloudllm_core import Completion, Message, Private, StopReason, Text, Thinking, ToolCall, Usage
 
-from .arguments import Malformed, parse_arguments, sound
+from .arguments import Malformed, encodable, parse_arguments, sound
 from .failures import Origin
 
 REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "thought")
@@ -72,14 +72,14 @@ class Draft:
             message=Message("assistant", [*(parts or [Text("")]), *cost(self.usage, origin)]),
             stop=stop_reason(self.finish, bool(calls), bool(refusal)),
             usage=usage(self.usage),
-            model=self.model,
+            model=sound(self.model),
             request_id=origin.request_id,
         )
 
     def _thoughts(self, provider: str, model: str) -> list[Thinking]:
         text = sound("".join(self.thinking))
         if self.details:
-            return [Thinking(text, provider, model, {"field": "reasoning_details", "details": self.details})]
+            return [Thinking(text, provider, model, {"field": "reasoning_details", "details": encodable(self.details)})]
         if not text:
             return []
         return [Thinking(text, provider, model, {"field": self.thinking_field} if self.thinking_field else None)]

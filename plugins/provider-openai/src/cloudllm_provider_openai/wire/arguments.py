@@ -23,6 +23,12 @@ def sound(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def encodable(value: Any) -> Any:
+    """*value*, parsed JSON that is kept as it came, `sound` wherever there is text in it."""
+    text = json.dumps(value, ensure_ascii=False)
+    return json.loads(sound(text)) if _LONE.search(text) else value
+
+
 def parse_arguments(raw: str) -> dict[str, Any]:
     """
     The arguments in *raw*; an empty text is the wire's way to say that there are none.

@@ -10,7 +10,7 @@ import attrs
 from cloudllm_core import Completion, Image, Message, Private, StopReason, Text, Thinking, ToolCall
 
 from ..answers import CallDraft, cost, tool_calls, usage
-from ..arguments import sound
+from ..arguments import encodable, sound
 from ..failures import Origin
 
 CUT = "the call was cut off before its end"
@@ -23,14 +23,14 @@ def completion_of(response: Mapping[str, Any], items: Sequence[Any], origin: Ori
     reading = _Reading(origin)
     for item in items:
         if isinstance(item, Mapping):
-            reading.read(item)
+            reading.read(encodable(item))
     calls = reading.calls()
     parts = [next(calls) if part is _CALL else part for part in reading.parts]
     return Completion(
         message=Message("assistant", [*(parts or [Text("")]), *cost(response.get("usage"), origin)]),
         stop=_stop(response, bool(reading.drafts), reading.refused),
         usage=usage(response.get("usage")),
-        model=response["model"] if isinstance(response.get("model"), str) else "",
+        model=sound(response["model"]) if isinstance(response.get("model"), str) else "",
         request_id=origin.request_id,
     )
 
