@@ -87,8 +87,8 @@ WORKS = f'{ADA}model = "parrot:ada"\n'
         (
             f'mode = "once"\nlimits = {{ call = 3 }}\n{WORKS}',
             (
-                "limits.call: found the unknown setting 'call', expected one of rounds, calls, seconds, tokens, cost for 'Limits'. "
-                "Did you mean 'calls'?"
+                "limits.call: found the unknown setting 'call', expected one of "
+                "rounds, calls, seconds, tokens, cost for 'Limits'. Did you mean 'calls'?"
             ),
         ),
     ],
