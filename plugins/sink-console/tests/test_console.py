@@ -84,6 +84,20 @@ STORY: list[tuple[Event, list[str]]] = [
         ["ada may not call pay: too dear"],
     ),
     (e.AgentFailed(agent="ada", error="overloaded", tokens_used=0), ["ada failed: overloaded"]),
+    (
+        e.AgentRetried(agent="ada", attempt=1, wait=1.25, error="Overloaded: too busy"),
+        ["ada tries again in 1.25 s (attempt 2)"],
+    ),
+    (
+        e.ContextCompacted(agent="ada", strategy="trim", kept_from=4, tokens_before=900, tokens_after=300),
+        ["ada: the session was cut, from 900 to 300 tokens"],
+    ),
+    (
+        e.ContextCompacted(
+            agent="ada", strategy="self-compression", kept_from=4, tokens_before=900, tokens_after=300, summary=True
+        ),
+        ["ada: the session was summed up, from 900 to 300 tokens"],
+    ),
     (e.Progress(done=3, total=10), ["[3/10]"]),
     (e.LimitReached(limit="calls", allowed=50.0), ["-- limit reached: 50 calls"]),
     (

@@ -89,7 +89,8 @@ def summary(result: RunResult) -> str:
     used = result.usage
     tokens = f"{used.total:,} tokens ({used.total - used.output:,} in, {used.output:,} out)"
     rounds = f"{result.rounds} round{'' if result.rounds == 1 else 's'}"
-    line = f"{'Complete' if result.complete else 'Not complete'} ({result.stop_reason}): {rounds}, {tokens}."
+    cost = "" if result.cost is None else f", ${result.cost:.{'4f' if result.cost >= 0.001 else '2g'}}"
+    line = f"{'Complete' if result.complete else 'Not complete'} ({result.stop_reason}): {rounds}, {tokens}{cost}."
     for sink in result.sinks:
         if missed := sink.failed + sink.dropped:
             line += f" The sink {sink.name!r} missed {missed} of {sink.sent} records: it {sink.problem}."

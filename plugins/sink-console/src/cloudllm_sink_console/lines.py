@@ -68,6 +68,12 @@ def _tell(event: Event) -> list[str] | None:
             return [f"-- round {event.round}"]
         case e.LLMCallCompleted():
             return _said(event)
+        case e.AgentRetried():
+            return [f"{visible(event.agent)} tries again in {event.wait:.3g} s (attempt {event.attempt + 1})"]
+        case e.ContextCompacted():
+            how = "summed up" if event.summary else "cut"
+            sizes = f"{event.tokens_before} to {event.tokens_after} tokens"
+            return [f"{visible(event.agent)}: the session was {how}, from {sizes}{_after(event.problem)}"]
         case e.ToolCallDetected():
             return [f"{visible(event.agent)} -> {_call(event.tool_name, event.parameters)}"]
         case e.ToolExecutionCompleted():
