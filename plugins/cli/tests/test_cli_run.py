@@ -5,9 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
+from decimal import Decimal
 from pathlib import Path
 
+import attrs
 import pytest
+
+from cloudllm_cli.performing import summary
+from cloudllm_core import RunResult
 
 DOWN = '[[agents]]\nname = "ada"\nmodel = "parrot:down"\n'
 
@@ -194,3 +199,15 @@ def test_a_provider_that_will_not_close_loses_no_result(cloudllm, team):
 
     assert (0, "cloudllm: A provider could not be closed: the door is stuck\n") == (said.status, said.err)
     assert said.out.splitlines()[-1].startswith("Complete (completed)")
+
+
+@pytest.mark.parametrize(
+    ("cost", "told"), [("0.5", "$0.5000."), ("12.34567", "$12.3457."), ("0.0000031", "$0.0000031.")]
+)
+def test_the_summary_says_what_a_run_cost(cost, told):
+    """Where prices are known; otherwise it says nothing of money."""
+    result = RunResult(run_id="r", answer=None, complete=True, stop_reason="completed")
+    priced = attrs.evolve(result, cost_by_agent={"ada": Decimal(cost)})
+
+    assert summary(priced).endswith(f" (0 in, 0 out), {told}")
+    assert "$" not in summary(result)
