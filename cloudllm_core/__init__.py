@@ -23,15 +23,17 @@ if TYPE_CHECKING:
         ToolDefinition,
         ToolProtocol,
     )
-    from ._events import Event, Signal
+    from ._events import Event
     from ._history import repair_history, validate_history
     from ._hookspecs import hookimpl
+    from ._images import GeneratedImage, ImageFormat, ImageGenerator
     from ._journal import load_records
     from ._limits import Limits
     from ._messages import (
         Completion,
         Image,
         Message,
+        Part,
         Private,
         Reply,
         StopReason,
@@ -43,10 +45,13 @@ if TYPE_CHECKING:
     )
     from ._orchestration import Orchestration
     from ._outlets import Command, EventSink, Journal, JournalText
+    from ._policy import Policy
     from ._prices import PriceBook
     from ._records import Record
     from ._registry import Registry, default_registry
     from ._run import Run, RunResult
+    from ._secrets import Secret
+    from ._signals import Signal
     from ._stores import Item, Store
     from ._strategies import ContextStrategy, ContextView, Cut, Desk
     from ._tape import PastEnds
@@ -65,8 +70,11 @@ __all__ = [
     "Event",
     "EventSink",
     "Functions",
+    "GeneratedImage",
     "Hub",
     "Image",
+    "ImageFormat",
+    "ImageGenerator",
     "Item",
     "Journal",
     "JournalText",
@@ -75,7 +83,9 @@ __all__ = [
     "Mode",
     "Orchestration",
     "Outcome",
+    "Part",
     "PastEnds",
+    "Policy",
     "Prefixed",
     "PriceBook",
     "Private",
@@ -86,6 +96,7 @@ __all__ = [
     "Request",
     "Run",
     "RunResult",
+    "Secret",
     "Signal",
     "StopReason",
     "Store",
@@ -112,18 +123,22 @@ __all__ = [
 _HOMES = {
     "_agent": "Agent",
     "_contracts": "Emit Hub Mode Outcome Provider Request ToolContext ToolDefinition ToolProtocol",
-    "_events": "Event Signal",
+    "_events": "Event",
     "_history": "repair_history validate_history",
     "_hookspecs": "hookimpl",
+    "_images": "GeneratedImage ImageFormat ImageGenerator",
     "_journal": "load_records",
     "_limits": "Limits",
-    "_messages": "Completion Image Message Private Reply StopReason Text Thinking ToolCall ToolResult Usage",
+    "_messages": "Completion Image Message Part Private Reply StopReason Text Thinking ToolCall ToolResult Usage",
     "_orchestration": "Orchestration",
     "_outlets": "Command EventSink Journal JournalText",
+    "_policy": "Policy",
     "_prices": "PriceBook",
     "_records": "Record",
     "_registry": "Registry default_registry",
     "_run": "Run RunResult",
+    "_secrets": "Secret",
+    "_signals": "Signal",
     "_stores": "Item Store",
     "_strategies": "ContextStrategy ContextView Cut Desk",
     "_tape": "PastEnds",

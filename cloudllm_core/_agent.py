@@ -5,34 +5,37 @@ Agents: a name, instructions, a model, a session and tools; something that can b
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, TypeVar, overload
 
 import attrs
 
-from ._calls import Approve, Member, price
+from ._calls import Member, price
 from ._contracts import Provider, ToolProtocol
 from ._events import (
     Event,
     Forked,
     ForkedWithContext,
     HistoryRepaired,
-    LLMContentDelta,
     MessageReceived,
     ProtocolAdded,
     ProtocolRemoved,
     SystemPromptSet,
     ThoughtCommitted,
 )
-from ._identity import names_of, remembered, tools_named
+from ._identity import introduced, names_of, remembered, tools_named
 from ._limits import Limits
 from ._messages import Json, Message, Reply
 from ._output import Shape
+from ._policy import Approve, Exposure, Policy
 from ._portal import portal
 from ._registry import Registry, default_registry
-from ._run import Run, RunResult
+from ._run import Run
+from ._secrets import Redaction, Secret, secrets_in
 from ._session import Session
-from ._solo import alone
+from ._signals import LLMContentDelta
+from ._solo import alone, reply_of
 from ._strategies import ContextStrategy
 from ._thoughts import Thought, ThoughtChain
 from ._threads import in_thread
@@ -82,7 +85,9 @@ class Agent:
     max_output: int | None
 
     limits: Limits
-    """For `send`; in an orchestration, its limits count."""
+    approver: Approve | None
+    policy: Policy
+    """These three are for `send`; in an orchestration, its own count."""
 
     toolbox: Toolbox
     session: Session
@@ -91,6 +96,7 @@ class Agent:
     """Its part in each run under way."""
 
     waiting: list[Event]
+    _environment: list[Secret]
 
     def __init__(
         self,
@@ -110,6 +116,8 @@ class Agent:
         max_tool_calls: int = 25,
         max_output: int | None = None,
         limits: Limits | None = None,
+        approver: Approve | None = None,
+        policy: Policy | None = None,
         registry: Registry | None = None,
     ) -> None:
         """
@@ -125,6 +133,7 @@ class Agent:
             max_tokens: budget of the session, instructions and tool schemas included.
             max_tool_calls: how many calls one turn may make.
             max_output: how many tokens one answer of the model may have; None leaves it to the provider.
+            limits, approver, policy: for `send`, as in an `Orchestration`.
 
         Raises:
             SettingsError, UnknownNameError, ToolConflictError: something here is wrong.
@@ -132,11 +141,8 @@ class Agent:
         registry = registry or default_registry()
         provider, model_name = registry.resolve_provider(model)
         if max_tokens < 1 or max_tool_calls < 0 or (max_output is not None and max_output < 1):
-            raise SettingsError(
-                f"Agent {name!r}", f"max_tokens={max_tokens}, max_tool_calls={max_tool_calls}", "positive numbers"
-            )
-        chosen = None if strategy is None else registry.build("context_strategy", strategy)
-        protocols = protocols_of(tools_named(registry, tools))
+            found = f"max_tokens={max_tokens}, max_tool_calls={max_tool_calls}"
+            raise SettingsError(f"Agent {name!r}", found, "positive numbers")
         self.__attrs_init__(
             name=name,
             model=model_name or provider.name,
@@ -146,17 +152,20 @@ class Agent:
             personality=personality,
             metadata=dict(metadata or {}),
             options=dict(options or {}),
-            strategy=chosen,
+            strategy=None if strategy is None else registry.build("context_strategy", strategy),
             thoughts=None,
             shape=None if output is None else Shape.of(output),
             max_tool_calls=max_tool_calls,
             max_output=max_output,
             limits=limits or Limits(),
-            toolbox=Toolbox.of(protocols),
+            approver=approver,
+            policy=policy or Policy(),
+            toolbox=Toolbox.of(protocols_of(tools_named(registry, tools))),
             session=Session(max_tokens),
             registry=registry,
             parts=[],
             waiting=[],
+            environment=secrets_in(os.environ),
         )
         if thoughts is not None:
             self.thoughts = registry.build("thought_chain", thoughts).for_agent(self.identity)
@@ -198,7 +207,7 @@ class Agent:
             BusyAgentError: a run holds the session. AgentFailedError: the turn failed.
             LimitReachedError: the agent's own limits.
         """
-        return _reply_of(await self._begin(text, self.session))
+        return reply_of(await self._begin(text, self.session))
 
     def send_sync(self, text: str) -> Reply:
         """As `send`, for scripts and notebooks."""
@@ -210,7 +219,7 @@ class Agent:
             async for signal in run.signals():
                 if isinstance(signal, LLMContentDelta):
                     yield signal.text
-            _reply_of(await run)
+            reply_of(await run)
 
     @overload
     async def generate(self, text: str) -> str: ...
@@ -223,13 +232,14 @@ class Agent:
         asked = self if output is None else copy.copy(self)
         if output is not None:
             asked.shape, asked.parts, asked.waiting = Shape.of(output), [], []
-        reply = _reply_of(await asked._begin(text, Session(self.session.max_tokens)))
+        reply = reply_of(await asked._begin(text, Session(self.session.max_tokens)))
         return reply.text if output is None else reply.output
 
     def _begin(self, text: str, session: Session) -> Run:
         if not text.strip():
             raise SetupError("The message is empty. Say something.")
-        member = self.member(session)
+        member = self.member(session, approver=self.approver)
+        member.exposure = Exposure(self.policy)
         price([member], self.registry.prices(None, wanted=self.limits.cost is not None), self.limits)
         if session is self.session:
             if session.holder is not None:
@@ -241,7 +251,7 @@ class Agent:
             self.parts.remove((run, member))
 
         try:
-            run = alone(member, text, self.limits, let_go)
+            run = alone(member, text, self.limits, let_go, Redaction(self.secrets()))
         except BaseException:
             session.holder = None
             raise
@@ -335,8 +345,7 @@ class Agent:
             ToolConflictError: a tool of that name is there already; nothing was added.
         """
         built: ToolProtocol = self.registry.build("tool_protocol", protocol)
-        name = self.toolbox.add(built, name)
-        self._retooled(name, added=True)
+        self._retooled(name := self.toolbox.add(built, name), added=True)
         return name
 
     def remove_protocol(self, name: str) -> None:
@@ -356,13 +365,16 @@ class Agent:
 
     # -- for runs -------------------------------------------------------------
 
+    def secrets(self) -> list[Secret]:
+        """What this agent, its provider and its tools know and nobody may read."""
+        holders: list[Provider | ToolProtocol] = [self.provider, *self.toolbox.protocols.values()]
+        return [*self._environment, *[secret for holder in holders for secret in holder.secrets()]]
+
     def system_prompt(self, system_context: str = "") -> str:
         """Who the agent is, its instructions, and what the orchestration adds, in that order."""
-        lines = [f"You are {self.name}."]
-        lines += [f"Your expertise: {self.expertise}"] if self.expertise else []
-        lines += [f"Your approach: {self.personality}"] if self.personality else []
         form = "" if self.shape is None else self.shape.instruction
-        return "\n\n".join(part for part in ("\n".join(lines), self.instructions, system_context, form) if part)
+        who = introduced(self.name, self.expertise, self.personality)
+        return "\n\n".join(part for part in (who, self.instructions, system_context, form) if part)
 
     def member(self, session: Session, system_context: str = "", approver: Approve | None = None) -> Member:
         """The agent's part in a run that works on *session*."""
@@ -386,9 +398,3 @@ class Agent:
             approver=approver,
             waiting=list(self.waiting),
         )
-
-
-def _reply_of(result: RunResult) -> Reply:
-    if result.error is not None:
-        raise result.error
-    return result.messages[0]

@@ -21,9 +21,9 @@ from typing import Any, TypeAlias
 import attrs
 import structlog
 
-from ._events import Signal
 from ._outlets import EventSink
 from ._records import Record
+from ._signals import Signal
 
 PATIENCE = 5
 """A sink that fails this often in a row is given up."""

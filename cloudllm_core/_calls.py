@@ -5,7 +5,7 @@ Members (an agent's part in one run) and the calls of one reply: each gets exact
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -14,9 +14,10 @@ from ._contracts import Hub, Provider, ToolContext
 from ._events import Event, ToolCallRefused
 from ._journal import digest_text, encode
 from ._limits import Limits
-from ._messages import NO_USAGE, Json, JsonObject, ToolCall, ToolResult, Usage
+from ._messages import NO_USAGE, Completion, Json, JsonObject, ToolCall, ToolResult, Usage
 from ._output import Shape
-from ._prices import PriceBook, Tariff
+from ._policy import Approve, Exposure, consult
+from ._prices import Account, PriceBook, Tariff
 from ._run import Run
 from ._session import Session, estimate_tokens
 from ._strands import EffectFailed, Pending, Strand
@@ -28,8 +29,7 @@ from .errors import LimitReachedError, ModeError, SetupError
 
 AT_LIMIT = "Not run: this turn may make {allowed} tool calls, and they are used up. Answer with what you have."
 
-Approve = Callable[[str, str, Mapping[str, Any]], Any]
-"""Asked with agent, tool and arguments; gives True, or False or a reason to refuse. May be async."""
+APPROVE = "a person must allow each call"
 
 
 @attrs.define(eq=False)
@@ -49,6 +49,7 @@ class Member:
     max_output: int | None = None
     tariff: Tariff | None = None
     approver: Approve | None = None
+    exposure: Exposure = attrs.Factory(Exposure)
     thoughts: ThoughtChain | None = None
     thoughts_kept: int = 0
     """How many thoughts the chain held when the run began, and since then."""
@@ -61,8 +62,11 @@ class Member:
     waiting: list[Event] = attrs.Factory(list)
     """What happened to the agent outside runs, to be announced with its next turn."""
 
-    usage: Usage = NO_USAGE
+    account: Account = attrs.Factory(Account)
     """What it cost in this run, failed turns included."""
+
+    bill: Account = attrs.Factory(Account)
+    """What of that is charged to no task yet."""
 
     _frame: tuple[str, int] | None = None
     _coming: list[Toolbox] = attrs.Factory(list)
@@ -81,6 +85,18 @@ class Member:
             "max_tool_calls": self.max_tool_calls,
             "max_output": self.max_output,
         }
+
+    @property
+    def usage(self) -> Usage:
+        return self.account.usage
+
+    def pay(self, completion: Completion) -> None:
+        """Put *completion* on the accounts."""
+        usage, cost = completion.usage, None
+        if self.tariff is not None and usage is not None:
+            cost = self.tariff.of(completion).cost(usage)
+        for account in (self.account, self.bill):
+            account.add(usage or NO_USAGE, cost)
 
     @property
     def frame(self) -> tuple[str, int]:
@@ -147,6 +163,8 @@ class Calls:
     hub: Hub | None
     iteration: int
     jobs: list[Job]
+    exposed: str = ""
+    """What the session was exposed by when the model asked for these calls."""
 
     @property
     def happened(self) -> bool:
@@ -167,8 +185,8 @@ class Calls:
                 refusal = self.toolbox.refusal(job.call)
             if refusal is not None:
                 self.refuse(job, refusal)
-            elif self.toolbox.offers[job.call.name].definition.approve:
-                job.approval = self.ask_approval(job.call)
+            elif (why := self.why_ask(job.call)) is not None:
+                job.approval = self.ask_approval(job.call, why)
             else:
                 job.effect = self.begin(job.call)
         for job in self.jobs:
@@ -182,6 +200,25 @@ class Calls:
                     continue  # its message becomes the result
         self.raise_what_stops_the_run()
         return self.results()
+
+    def why_ask(self, call: ToolCall) -> str | None:
+        """Why a person must allow *call*; None if nobody need."""
+        definition = self.toolbox.offers[call.name].definition
+        if definition.approve:
+            return APPROVE
+        return self.member.exposure.policy.why(definition, self.exposed) if self.exposed else None
+
+    def expose(self) -> str:
+        """What the results expose the session to; and remember where an exposed one has written."""
+        source = self.exposed
+        for job in self.jobs:
+            if job.effect is not None and job.effect.outcome in ("ok", "error"):
+                offer = self.toolbox.offers[job.call.name]
+                about = offer.definition, offer.protocol.name
+                if self.exposed:
+                    self.member.exposure.wrote(*about, self.exposed)
+                source = source or self.member.exposure.of_result(*about)
+        return source
 
     def refuse(self, job: Job, reason: str) -> None:
         """Answer a call without making it."""
@@ -253,19 +290,11 @@ class Calls:
             if branch is not None and isinstance(branch.error, (ModeError, LimitReachedError)):
                 raise branch.error
 
-    def ask_approval(self, call: ToolCall) -> Pending:
-        approver, name = self.member.approver, self.member.name
+    def ask_approval(self, call: ToolCall, why: str) -> Pending:
+        async def perform(key: str) -> Any:
+            return await consult(self.member.approver, self.member.name, call.name, call.arguments, why)
 
-        async def perform(key: str) -> dict[str, Json]:
-            if approver is None:
-                why = "it needs a person's approval and nobody is there to give it (set approver=)"
-                return {"approved": False, "reason": why}
-            answer = approver(name, call.name, call.arguments)
-            if asyncio.iscoroutine(answer) or asyncio.isfuture(answer):
-                answer = await answer
-            return {"approved": answer is True, "reason": answer if isinstance(answer, str) else None}
-
-        return self.run.spine.request("approval", "wait", self.about(call), perform)
+        return self.run.spine.request("approval", "wait", self.about(call) | {"why": why}, perform)
 
     async def heed(self, job: Job, approval: Pending) -> None:
         """Begin a call if it was approved; refuse it otherwise, also when asking failed."""

@@ -17,9 +17,10 @@ import attrs
 
 from ._events import Event
 from ._messages import Completion, Json, JsonObject, Message, Reply
+from ._secrets import Secret
 from ._settings import Configurable, plain
 from ._stores import Store
-from .errors import ProviderError
+from .errors import BadRequest, ProviderError
 
 Effect: TypeAlias = Literal["read", "idempotent", "write", "composite"]
 """What repeating it does: nothing; nothing more; it happens twice; it is mode code, run again on replay."""
@@ -45,7 +46,13 @@ class ToolDefinition:
     """Seconds one call may take."""
 
     needs: tuple[str, ...] = ()
-    """What it reaches for: ``network``, ``files``, ``processes``, ``secrets``."""
+    """
+    What it reaches for: ``network``; ``files`` of its workspace; ``outside``, files beyond it;
+    ``processes`` without a sandbox; ``secrets``.
+    """
+
+    untrusted: bool = False
+    """Whether its results bring in text from outside the team (the web, foreign files)."""
 
     approve: bool = False
     """Whether a person must allow each call."""
@@ -104,6 +111,10 @@ class ToolProtocol(Configurable, abc.ABC):
     @abc.abstractmethod
     async def call(self, tool: str, arguments: JsonObject, context: ToolContext) -> Any:
         """Perform one call. The result is text, or JSON that becomes text; an exception's message goes to the model."""
+
+    def secrets(self) -> Iterable[Secret]:
+        """What the protocol knows and nobody may read: ``secret:NAME`` stands for it in sessions and journals."""
+        return ()
 
     async def aclose(self) -> None:
         """Release what the protocol holds."""
@@ -179,6 +190,19 @@ class Provider(Configurable, abc.ABC):
         The kernel waits, takes it from the run's limits anew, and says so. By default, None: it has failed.
         """
         return None
+
+    def secrets(self) -> Iterable[Secret]:
+        """What the provider knows and nobody may read: ``secret:NAME`` stands for it in sessions and journals."""
+        return ()
+
+    async def models(self) -> tuple[str, ...]:
+        """
+        What may follow ``provider:``, as the API lists it, sorted.
+
+        Raises:
+            ProviderError: it could not be asked; by default `BadRequest`, for an API that lists none.
+        """
+        raise BadRequest("its API does not list models", self.name)
 
     async def aclose(self) -> None:
         """Close the connection; the next call opens another."""
@@ -280,6 +304,12 @@ class Hub(Protocol):
 
     def progress(self, done: int, total: int) -> None:
         """Announce how far the run is."""
+
+    def charge(self, agent: str, task: str) -> None:
+        """
+        Put what *agent* has used, since it was last charged, on the account of *task*: for
+        `RunResult.usage_by_task` and `RunResult.cost_by_task`.
+        """
 
     async def do(self, name: str, fn: Callable[..., Any], *args: Any, effect: Effect = "read") -> Any:
         """

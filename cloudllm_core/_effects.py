@@ -75,7 +75,7 @@ class Spine(Strands):
         strand = self.here()
         lane = strand.lanes[-1]
         lane.position += 1
-        text = encode(request)
+        text = self.tape.redacted(encode(request))
         body = f'{{"class":"{effect}","digest":"{digest or digest_text(text)}","name":"{name}","request":{text}}}'
         started = self._record(lane, "started", body, durable=effect == "write")
         pending = Pending(name, effect, lane, lane.position, strand, started)
@@ -148,7 +148,9 @@ class Spine(Strands):
     def note(self, event: Event, durable: bool = False) -> None:
         """Put an announcement into the running strand's lane."""
         lane = self.here().lanes[-1]
-        self._record(lane, "note", encode(event.to_json()), durable=durable, event=event)
+        text = encode(event.to_json())
+        hidden = self.tape.redacted(text)
+        self._record(lane, "note", hidden, durable=durable, event=event if hidden == text else None)
 
     def input(self, body: dict[str, Json]) -> None:
         """Hand in something from outside; it takes effect at an admission."""
@@ -241,7 +243,7 @@ class Spine(Strands):
 
     def _finished(self, pending: Pending, outcome: str, value: Json) -> Json:
         """Write the end of an effect; what comes back is what the journal holds (9)."""
-        text = encode(value)
+        text = self.tape.redacted(encode(value))
         body = f'{{"outcome":"{outcome}","value":{text}}}'
         try:
             self.tape.record(

@@ -266,9 +266,19 @@ class ToolMaxIterationsReached(AgentEvent):
 
 
 @attrs.frozen(kw_only=True)
+class SessionExposed(AgentEvent):
+    """An agent has read text from outside the team; what could carry something out must be approved from now on."""
+
+    source: str
+    """The tool, and the agent whose words brought it."""
+
+
+@attrs.frozen(kw_only=True)
 class ApprovalRequested(AgentEvent):
     tool_name: str
     parameters: JsonObject
+    reason: str = ""
+    """Why a person must allow it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -315,6 +325,17 @@ class HistoryRepaired(AgentEvent):
     """A session was not legal (it came from elsewhere) and was mended."""
 
     repairs: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
+class ForeignPartsDropped(AgentEvent):
+    """The session holds private parts (thoughts, traces) of another provider, which this one is not shown."""
+
+    provider: str
+    """Who is asked now."""
+
+    parts: int
+    """How many, of those not announced before."""
 
 
 @attrs.frozen(kw_only=True)
@@ -365,29 +386,3 @@ class Did(Event):
     """An instant effect: the clock, an in-process store."""
 
     name: str
-
-
-# -- signals ------------------------------------------------------------------
-
-
-@attrs.frozen(kw_only=True)
-class Signal:
-    """Something passing by: neither numbered nor kept, and never seen by a mode."""
-
-    agent: str
-    lane: str
-    position: int
-    """Which model call it belongs to, as in that call's records."""
-
-    attempt: int = 1
-    """A retried call starts again; text of an earlier attempt is void."""
-
-
-@attrs.frozen(kw_only=True)
-class LLMContentDelta(Signal):
-    text: str
-
-
-@attrs.frozen(kw_only=True)
-class LLMReasoningDelta(Signal):
-    text: str

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pluggy import HookimplMarker, HookspecMarker
 
 from ._contracts import Mode, Provider, ToolProtocol
+from ._images import ImageGenerator
 from ._outlets import Command, EventSink, Journal
 from ._prices import PriceBook
 from ._stores import Store
@@ -123,6 +124,17 @@ def cloudllm_register_price_book() -> type[PriceBook] | None:
 
 
 @hookspec
+def cloudllm_register_image_generator() -> type[ImageGenerator] | None:
+    """
+    Offer a way to make images.
+
+    Asked when a tool or a user first names your generator: your ``name`` is the word before the colon.
+    Return a concrete subclass of `ImageGenerator`.
+    None: nothing here, for instance on a platform you do not support.
+    """
+
+
+@hookspec
 def cloudllm_register_command() -> type[Command] | None:
     """
     Offer a word of the command line.
@@ -143,6 +155,7 @@ KINDS: Final[Mapping[str, type[Any]]] = {
     "store": Store,
     "thought_chain": ThoughtChain,
     "price_book": PriceBook,
+    "image_generator": ImageGenerator,
     "command": Command,
 }
 """What a plugin may offer, and the class that an offer extends; the hook is ``cloudllm_register_<kind>``."""

@@ -22,6 +22,8 @@ from ._contracts import Effect
 from ._effects import Timer
 from ._events import AgentResponded, AgentSelected, Event, Progress, RoundCompleted, RoundStarted
 from ._messages import Json, Reply
+from ._policy import by_way_of
+from ._prices import Account
 from ._registry import Registry
 from ._run import Run
 from ._shelf import JournalledStore
@@ -52,6 +54,11 @@ class RunHub:
     asked: int = 0
     failures: list[AgentFailedError] = attrs.Factory(list)
     said: list[Reply] = attrs.Factory(list)
+    tasks: dict[str, Account] = attrs.Factory(dict)
+    """What each task has cost."""
+
+    sources: list[str] = attrs.Factory(list)
+    """Beside each reply: what text from outside the team it may pass on."""
     _heard: dict[str, int] = attrs.Factory(dict)
     _told: dict[str, set[str]] = attrs.Factory(dict)
 
@@ -117,6 +124,9 @@ class RunHub:
             since = self._heard.get(name, 0)
             news = [f"{reply.agent}: {reply.text}" for reply in self.said[since:upto] if reply.agent != name]
             told = self._told.setdefault(name, set())
+            heard = zip(self.said[since:upto], self.sources[since:upto], strict=True)
+            exposed = next((source for reply, source in heard if source and reply.agent != name), "")
+            exposed = exposed or member.exposure.of_mode((prompt, note))
             texts = ["\n\n".join(news)] if news else []
             task = None if prompt in told else prompt
             if task is not None or not texts:
@@ -130,12 +140,23 @@ class RunHub:
             spine.note(AgentSelected(agent=name, reason=reason or self._reason()))
             try:
                 reply = await take_turn(
-                    self.run, member, texts, note=note, task=task, extra=protocols_of(tools), hub=self, on_kept=moved_on
+                    self.run,
+                    member,
+                    texts,
+                    note=note,
+                    task=task,
+                    extra=protocols_of(tools),
+                    hub=self,
+                    exposed=exposed,
+                    on_kept=moved_on,
                 )
             except AgentFailedError as failure:
                 self.failures.append(failure)
                 raise
             self.said.append(reply)
+            source = by_way_of(member.session.exposed, name)
+            self.sources.append(source)
+            member.exposure.mode = member.exposure.mode or source
             tokens = reply.usage.total or None
             spine.note(AgentResponded(agent=name, tokens_used=tokens, response_length=len(reply.text)))
             return reply
@@ -192,6 +213,10 @@ class RunHub:
 
     def announce(self, event: Event) -> None:
         self.run.spine.note(event)
+
+    def charge(self, agent: str, task: str) -> None:
+        bill = self._member(agent).bill.take()
+        self.tasks.setdefault(task, Account()).add(bill.usage, bill.cost)
 
     def progress(self, done: int, total: int) -> None:
         self.announce(Progress(done=done, total=total))

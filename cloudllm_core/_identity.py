@@ -13,6 +13,14 @@ from ._toolbox import protocols_of
 from .errors import SettingsError, SetupError
 
 
+def introduced(name: str, expertise: str, personality: str) -> str:
+    """How instructions tell an agent who it is."""
+    lines = [f"You are {name}."]
+    lines += [f"Your expertise: {expertise}"] if expertise else []
+    lines += [f"Your approach: {personality}"] if personality else []
+    return "\n".join(lines)
+
+
 def tools_named(registry: Registry, tools: Iterable[Any]) -> list[Any]:
     """*tools* with the names among them looked up. Raises: SetupError, SettingsError, PluginError."""
     if isinstance(tools, str):

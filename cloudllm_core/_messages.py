@@ -252,15 +252,18 @@ class Completion:
     """The model that answered, by the provider's own word; empty if it did not say."""
 
     request_id: str = ""
+    provider: str = ""
+    """Who answered, where it was another than the one asked: a fallback."""
 
     def to_json(self) -> dict[str, Json]:
-        return {
+        body = {
             "message": self.message.to_json(),
             "stop": self.stop,
             "usage": None if self.usage is None else self.usage.to_json(),
             "model": self.model,
             "request_id": self.request_id,
         }
+        return body | {"provider": self.provider} if self.provider else body
 
     @classmethod
     def from_json(cls, body: JsonObject) -> Completion:
@@ -271,6 +274,7 @@ class Completion:
             None if usage is None else Usage(**usage),
             body["model"],
             body["request_id"],
+            body.get("provider", ""),
         )
 
 

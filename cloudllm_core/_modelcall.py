@@ -4,21 +4,52 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import attrs
 
 from ._calls import Member
 from ._contracts import Request
-from ._events import AgentRetried, LLMContentDelta, LLMReasoningDelta
+from ._events import AgentRetried
 from ._journal import digest_text
 from ._messages import NO_USAGE, Completion, Json, JsonObject, Message, Usage
 from ._run import Run
 from ._session import message_tokens
+from ._signals import LLMContentDelta, LLMReasoningDelta, LLMWaiting
 from ._strands import EffectFailed, Pending
 from ._threads import in_thread
 from ._toolbox import Toolbox
 from .errors import BadResponse, ProviderError
+
+HEARTBEAT = 10.0
+"""Seconds of silence after which a listener is told that a call still waits; the original's."""
+
+
+@attrs.define(eq=False)
+class Heart:
+    """Says every now and then that a call still waits, where nothing else was said meanwhile."""
+
+    run: Run
+    place: dict[str, Any]
+    quiet: bool = True
+    _loop: asyncio.AbstractEventLoop = attrs.Factory(asyncio.get_running_loop)
+    _began: float = 0.0
+    _timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> Self:
+        self._began = self._loop.time()
+        self._timer = self._loop.call_later(HEARTBEAT, self._beat)
+        return self
+
+    def _beat(self) -> None:
+        self._timer = self._loop.call_later(HEARTBEAT, self._beat)
+        if self.quiet:
+            self.run.emit(LLMWaiting(**self.place, seconds=self._loop.time() - self._began))
+        self.quiet = True
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 @attrs.define(eq=False)
@@ -98,7 +129,9 @@ class ModelCall:
             )
             completion: Any
             if listened and self.run.listening:
-                completion = await member.provider.stream(request, self.emitter(pending, attempt))
+                place = self.place(pending, attempt)
+                with Heart(self.run, place) as heart:
+                    completion = await member.provider.stream(request, self.emitter(place, heart))
             else:
                 completion = await member.provider.complete(request)
             if not isinstance(completion, Completion) or completion.message.role != "assistant":
@@ -115,12 +148,12 @@ class ModelCall:
         except EffectFailed:
             ledger.give_back(taken)
             raise
-        ledger.settle(taken, completion.usage, member.tariff)
+        ledger.settle(taken, completion.usage, member.tariff and member.tariff.of(completion))
+        member.pay(completion)
         if completion.usage is None:
             self.known = False
         else:
             self.usage += completion.usage
-            member.usage += completion.usage
         return completion
 
     def _bytes(self, messages: tuple[Message, ...]) -> int:
@@ -130,12 +163,21 @@ class ModelCall:
         parts = sum([len(message.parts) + 1 for message in messages])
         return 4 * (sum(map(message_tokens, messages)) + self.extra) + 4 * parts + 64
 
-    def emitter(self, pending: Pending, attempt: int) -> Callable[[Any, str], None]:
+    def place(self, pending: Pending, attempt: int) -> dict[str, Any]:
+        """Where the signals of a call belong."""
+        where = {"agent": self.member.name, "lane": pending.lane.name, "position": pending.position}
+        return where | {"attempt": attempt}
+
+    def emitter(self, place: dict[str, Any], heart: Heart) -> Callable[[Any, str], None]:
         """Passes streamed pieces to whoever listens, without a mode being able to see them."""
-        place: dict[str, Any] = {"agent": self.member.name, "lane": pending.lane.name, "position": pending.position}
-        place["attempt"] = attempt
         kinds = {"content": LLMContentDelta, "reasoning": LLMReasoningDelta}
-        return lambda sort, text: self.run.emit(kinds[sort](**place, text=text))
+        hide = self.run.spine.tape.hide
+
+        def emit(sort: Any, text: str) -> None:
+            heart.quiet = False
+            self.run.emit(kinds[sort](**place, text=hide(text)))
+
+        return emit
 
     async def aside(self, name: str, about: dict[str, Json], fn: Callable[[], Json]) -> Any:
         """What *fn* gives, called in a thread, once: an effect of the agent's own, that finishes when it has begun."""

@@ -15,24 +15,30 @@ import attrs
 
 from ._agent import Agent
 from ._broadcast import Outlet
-from ._calls import Approve, price
+from ._calls import price
 from ._contracts import Mode
 from ._journal import load_records
 from ._limits import Limits
 from ._messages import Json, Message
 from ._outlets import EventSink, Journal
 from ._performance import Performance
+from ._policy import Approve, Exposure, Policy
 from ._portal import portal
 from ._prices import PriceBook
 from ._records import Record, read_event
 from ._registry import Registry, default_registry
 from ._run import OPEN_AIR, Conditions, Run, RunResult
+from ._secrets import Redaction, Secret
 from ._session import Session
 from ._settings import from_settings, plain
 from .errors import SettingsError, SetupError, near_miss
 
 OnFailure = Literal["continue", "stop"]
 Keeper: TypeAlias = "Journal | str | os.PathLike[str]"
+
+
+OWN = ("name", "system_context", "limits", "on_failure", "prices", "policy")
+"""Keys of a team file that are the orchestration's, as they are."""
 
 
 @attrs.define(eq=False, init=False)
@@ -50,8 +56,10 @@ class Orchestration:
     limits: Limits
     on_failure: OnFailure
     approver: Approve | None
+    policy: Policy
     prices: PriceBook | None
     registry: Registry
+    _secrets: tuple[Secret, ...]
     _agents: dict[str, Agent]
     _outlets: tuple[Outlet, ...]
 
@@ -66,6 +74,8 @@ class Orchestration:
         limits: Limits | Mapping[str, Any] | None = None,
         on_failure: OnFailure = "continue",
         approver: Approve | None = None,
+        policy: Policy | Mapping[str, Any] | None = None,
+        secrets: Iterable[Secret] = (),
         prices: PriceBook | str | Mapping[str, Any] | None = None,
         registry: Registry | None = None,
     ) -> None:
@@ -78,13 +88,19 @@ class Orchestration:
             limits: `Limits`, or a mapping of them.
             on_failure: whether a run goes on when an agent fails, as far as its mode can.
             prices: what tokens cost, for `RunResult.cost` and a limit on it: a `PriceBook`, or the name of one.
-            approver: asked before a tool with ``approve=True``; without one, such calls are refused.
+            approver: asked before a tool with ``approve=True``, and where the policy says so; without one, such
+                calls are refused. Called with agent, tool, arguments and, if it takes four, why.
+            policy: what agents who have read text from outside the team must ask for, or a mapping.
+            secrets: what is hidden in sessions and records, besides the keys of providers and tools, and the
+                variables of the environment that are called like a key, a token, a secret or a password.
 
         Raises:
             SetupError, PluginError: something here is wrong; nothing has run.
         """
         self.registry = registry or default_registry()
         self.name, self.system_context, self.approver = name, system_context, approver
+        self.policy = from_settings(Policy, policy, "policy") if isinstance(policy, Mapping) else policy or Policy()
+        self._secrets = tuple(secrets)
         if on_failure not in ("continue", "stop"):
             raise SettingsError(
                 "on_failure", repr(on_failure), "'continue' or 'stop'", near_miss(on_failure, ["continue", "stop"])
@@ -125,9 +141,7 @@ class Orchestration:
             if not isinstance(table, Mapping):
                 raise SettingsError(f"agents[{index}]", repr(table), "a table")
         team = [_agent(registry, table, f"agents[{index}]") for index, table in enumerate(agents)]
-        own: dict[str, Any] = {
-            key: rest.pop(key) for key in ("name", "system_context", "limits", "on_failure", "prices") if key in rest
-        }
+        own: dict[str, Any] = {key: rest.pop(key) for key in OWN if key in rest}
         for key in ("name", "system_context"):
             if not isinstance(own.get(key, ""), str):
                 raise SettingsError(key, repr(own[key]), "text")
@@ -137,7 +151,7 @@ class Orchestration:
         own["sinks"] = [*listed, *sinks]
         if rest:
             key = next(iter(rest))
-            known = ["mode", "name", "system_context", "sinks", "limits", "on_failure", "prices", "agents", *mode[1]]
+            known = ["mode", *OWN, "sinks", "agents", *mode[1]]
             raise SettingsError(key, f"the unknown key {key!r}", "one of " + ", ".join(known), near_miss(key, known))
         return cls(team, mode[0], registry=registry, **own)
 
@@ -234,6 +248,11 @@ class Orchestration:
         pairs = zip(agents, sessions, strict=True)
         members = {agent.name: agent.member(session, self.system_context, self.approver) for agent, session in pairs}
         price(members.values(), self.prices, limits)
+        hide = Redaction([*self._secrets, *[secret for agent in agents for secret in agent.secrets()]])
+        prompt = hide(prompt)
+        exposure = Exposure(self.policy, said={prompt})
+        for member in members.values():
+            member.exposure = exposure
         if past := conditions.past:
             recorded = past[0].body
             for name, member in members.items():
@@ -241,6 +260,7 @@ class Orchestration:
                 # what happened to the agents before the run is the recorded run's, too
                 member.waiting = [read_event(event) for event in recorded["waiting"].get(name, ())]
                 member.thoughts_kept = recorded["thoughts"].get(name, 0)
+                member.session.exposed = recorded.get("exposed", {}).get(name, "")
         seed = seed or secrets.token_hex(8)
         start: dict[str, Json] = {
             "orchestration": self.name,
@@ -255,6 +275,8 @@ class Orchestration:
             "thoughts": {m.name: m.thoughts_kept for m in members.values() if m.thoughts is not None},
             "waiting": {m.name: [event.to_json() for event in m.waiting] for m in members.values() if m.waiting},
         }
+        if exposed := {m.name: m.session.exposed for m in members.values() if m.session.exposed}:
+            start["exposed"] = exposed
         performance = Performance(
             name=self.name,
             mode=self.mode,
@@ -274,6 +296,7 @@ class Orchestration:
             outlets=() if past else self._outlets,
             journal=self._keeper(journal),
             conditions=conditions,
+            hide=hide,
         )
         performance.take_hold(run)
         return run
@@ -310,7 +333,7 @@ def _mode_settings(registry: Registry, rest: dict[str, Any]) -> tuple[Any, tuple
 
 
 def _agent(registry: Registry, table: Mapping[str, Any], where: str) -> Agent:
-    known = [key for key in inspect.signature(Agent).parameters if key not in ("limits", "output", "registry")]
+    known = [key for key in inspect.signature(Agent).parameters if key not in ("limits", "output", "approver", "policy", "registry")]
     if wrong := next((key for key in table if key not in known), None):
         expected = "limits at the top level, for the whole run" if wrong == "limits" else f"one of {', '.join(known)}"
         raise SettingsError(f"{where}.{wrong}", f"the unknown key {wrong!r}", expected, near_miss(wrong, known))

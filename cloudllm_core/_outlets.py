@@ -8,9 +8,9 @@ from typing import ClassVar, Self
 
 import attrs
 
-from ._events import Signal
 from ._records import Record
 from ._settings import Configurable
+from ._signals import Signal
 
 # -- sinks --------------------------------------------------------------------
 

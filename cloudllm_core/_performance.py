@@ -132,6 +132,8 @@ class Performance:
         error = main.error if main is not None else None
         cancelled = isinstance(error, asyncio.CancelledError)
         said = hub.said if hub is not None else []
+        tasks = hub.tasks if hub is not None else {}
+        priced = any(member.tariff is not None for member in self.members.values())
         answer = self.outcome.answer if self.outcome else None
         last_failure = hub.failures[-1] if hub is not None and hub.failures and self.stop_reason == "failed" else None
         ended = error is None and run.spine.failure is None
@@ -145,11 +147,9 @@ class Performance:
             messages=tuple(said),
             usage=self.usage,
             usage_by_agent={name: member.usage for name, member in self.members.items()},
-            cost_by_agent={
-                name: member.tariff.cost(member.usage)
-                for name, member in self.members.items()
-                if member.tariff is not None
-            },
+            cost_by_agent={name: m.account.cost for name, m in self.members.items() if m.tariff is not None},
+            usage_by_task={task: account.usage for task, account in tasks.items()},
+            cost_by_task={task: account.cost for task, account in tasks.items()} if priced else {},
             error=None if cancelled else (run.spine.failure or error or self.limit or last_failure),
             sessions_kept=self.kept,
         )

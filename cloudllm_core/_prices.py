@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import attrs
 
-from ._messages import Usage
+from ._messages import NO_USAGE, Completion, Usage
 from ._settings import Configurable
 
 
@@ -45,6 +45,12 @@ class Tariff:
     provider: str
     model: str
 
+    def of(self, completion: Completion) -> Tariff:
+        """The tariff of whoever gave *completion*, where that was another provider than the one asked."""
+        if not completion.provider:
+            return self
+        return Tariff(self.book, completion.provider, completion.model)
+
     def cost(self, usage: Usage) -> Decimal | None:
         return self.book.cost(self.provider, self.model, usage)
 
@@ -57,3 +63,22 @@ class Tariff:
         """What one token of an answer costs at most, after a prompt of *read* tokens."""
         whole = self.cost(attrs.evolve(MOST, input=read)) or Decimal(0)
         return (whole - (self.cost(Usage(input=read)) or Decimal(0))) / MOST.output
+
+
+@attrs.define
+class Account:
+    """What something has cost so far."""
+
+    usage: Usage = NO_USAGE
+    cost: Decimal | None = Decimal(0)
+    """US dollars; None once something was added whose price is not known."""
+
+    def add(self, usage: Usage, cost: Decimal | None) -> None:
+        self.usage += usage
+        self.cost = None if cost is None or self.cost is None else self.cost + cost
+
+    def take(self) -> Account:
+        """What is in it, which is then no longer in it."""
+        taken = Account(self.usage, self.cost)
+        self.usage, self.cost = NO_USAGE, Decimal(0)
+        return taken

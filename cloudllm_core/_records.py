@@ -133,9 +133,8 @@ def _started(record: Record, body: dict[str, Json]) -> Event:
                 call_id=request["call_id"],
             )
         case "approval":
-            return events.ApprovalRequested(
-                agent=_agent(record), tool_name=request["tool"], parameters=request["arguments"]
-            )
+            about = {"tool_name": request["tool"], "parameters": request["arguments"]}
+            return events.ApprovalRequested(agent=_agent(record), **about, reason=request.get("why", ""))
         case name:
             return events.EffectStarted(name=request["name"] if name == "do" else name, effect=body["class"])
 

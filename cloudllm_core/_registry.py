@@ -291,7 +291,7 @@ class Registry:
         What *spec* stands for: a name, a table with a ``name`` and settings, or the thing itself.
 
         A setting whose annotation is a contract (a strategy inside a strategy, the store of a tool) may be
-        given in the same ways. ``name:location`` is short for a table with a ``location``.
+        given in the same ways. ``name:text`` is short for a table with that text as the kind's `shorthand`.
 
         Args:
             kind: any but ``journal`` and ``command``, which are not made from settings.
@@ -306,7 +306,7 @@ class Registry:
         name, settings = _named(spec, where, f"a name, a table with a 'name', or an instance of {KINDS[kind].__name__}")
         name, colon, location = name.partition(":")
         if colon:
-            settings["location"] = location
+            settings[KINDS[kind].shorthand] = location
         if self._shared is None or kind not in ("tool_protocol", "store"):
             return self._made(kind, name, settings, where)
         key = json.dumps([kind, name, settings], sort_keys=True, default=repr)

@@ -24,12 +24,12 @@ import structlog
 from ._broadcast import Broadcast, Outlet, SinkReport
 from ._contracts import RunStop, ToolDefinition
 from ._effects import Choose, Spine
-from ._events import Signal
 from ._journal import Chain, encode
 from ._limits import Ledger, Limits
 from ._messages import NO_USAGE, Json, Reply, Usage
 from ._outlets import Journal
 from ._records import Record
+from ._signals import Signal
 from ._tape import PastEnds, Tape
 from .errors import DivergenceError, NotCompleteError, SetupError
 
@@ -53,6 +53,11 @@ class RunResult:
     usage_by_agent: Mapping[str, Usage] = attrs.Factory(dict)
     cost_by_agent: Mapping[str, Decimal | None] = attrs.Factory(dict)
     """US dollars; None where the price is not known. Empty without prices."""
+
+    usage_by_task: Mapping[str, Usage] = attrs.Factory(dict)
+    """For modes that work on tasks; what led to no task is in none of them."""
+
+    cost_by_task: Mapping[str, Decimal | None] = attrs.Factory(dict)
 
     error: BaseException | None = None
     sessions_kept: bool = True
@@ -84,12 +89,18 @@ class RunResult:
             "messages": [reply.to_json() for reply in self.messages],
             "usage": self.usage.to_json(),
             "usage_by_agent": {name: usage.to_json() for name, usage in self.usage_by_agent.items()},
-            "cost": None if self.cost is None else str(self.cost),
-            "cost_by_agent": {name: None if cost is None else str(cost) for name, cost in self.cost_by_agent.items()},
+            "cost": _told(self.cost),
+            "cost_by_agent": {name: _told(cost) for name, cost in self.cost_by_agent.items()},
+            "usage_by_task": {task: usage.to_json() for task, usage in self.usage_by_task.items()},
+            "cost_by_task": {task: _told(cost) for task, cost in self.cost_by_task.items()},
             "error": str(self.error) if self.error else None,
             "sessions_kept": self.sessions_kept,
             "sinks": [attrs.asdict(report) for report in self.sinks],
         }
+
+
+def _told(cost: Decimal | None) -> str | None:
+    return None if cost is None else str(cost)
 
 
 @attrs.frozen(kw_only=True)
@@ -145,9 +156,10 @@ class Run:
         outlets: Iterable[Outlet] = (),
         journal: Journal | None = None,
         conditions: Conditions = OPEN_AIR,
+        hide: Callable[[str], str] = str,
     ) -> Run:
         """
-        Start a run whose first record holds *start*.
+        Start a run whose first record holds *start*; *hide* takes the secrets out of every record.
 
         Raises:
             SetupError: there is no running event loop. DivergenceError: *past* began otherwise.
@@ -163,12 +175,14 @@ class Run:
         if past:
             recorded = past[0].body
             run_id = recorded["run_id"]
-            _check_start(recorded, json.loads(encode(start)))
+        tape = Tape(Chain(run_id, journal), past, conditions.clock, hide=hide)
+        if past:
+            _check_start(recorded, json.loads(tape.redacted(encode(start))))
             start = recorded
         start = {"what": "start", "run_id": run_id} | start
-        tape = Tape(Chain(run_id, journal), past, conditions.clock)
         spine = Spine(tape=tape, choose=conditions.choose)
-        first = tape.record("run", 0, "input", encode(start), durable=True)  # may fail: opens nothing before
+        text = encode(start) if past else tape.redacted(encode(start))
+        first = tape.record("run", 0, "input", text, durable=True)  # may fail: opens nothing before
         run = cls(
             run_id,
             spine,
@@ -330,7 +344,7 @@ def _check_start(recorded: Any, now: Any) -> None:
         raise DivergenceError(1, "run", 0, repr(was), repr(is_now), field)
 
 
-FREE = ("what", "run_id", "sessions", "thoughts", "waiting", "seed")
+FREE = ("what", "run_id", "sessions", "thoughts", "exposed", "waiting", "seed")
 """Fields of the first record that a replay takes from the journal."""
 
 

@@ -91,6 +91,10 @@ class Session:
     holder: object | None = None
     """The run that works on this session."""
 
+    _counted: tuple[str, int] = ("", 0)
+    exposed: str = ""
+    """Where the text from outside the team came from that it holds; empty if it holds none."""
+
     @property
     def messages(self) -> tuple[Message, ...]:
         return tuple([entry.message for entry in self.said.entries])
@@ -113,10 +117,19 @@ class Session:
 
     def copy(self) -> Session:
         """A session of its own with the same past; messages are shared, for they never change."""
-        return Session(self.max_tokens, self.said)
+        return Session(self.max_tokens, self.said, exposed=self.exposed)
+
+    def foreign_parts(self, provider: str) -> int:
+        """How many parts only another provider than *provider* understands, of those not counted for it before."""
+        entries = self.said.entries
+        known, upto = self._counted
+        new = entries[upto:] if known == provider and upto <= len(entries) else entries
+        self._counted = provider, len(entries)
+        parts = [part for entry in new for part in entry.message.parts if type(part) in (Thinking, Private)]
+        return sum([part.provider not in ("", provider) for part in parts])  # type: ignore[union-attr]
 
     def turn(self) -> Turn:
-        return Turn(self, self.said)
+        return Turn(self, self.said, exposed=self.exposed)
 
 
 @attrs.define(eq=False)
@@ -130,6 +143,8 @@ class Turn:
     new: list[Entry] = attrs.Factory(list)
     kept: Entry | None = None
     """The opening message as it will be kept: without the note."""
+
+    exposed: str = ""
 
     def open(self, texts: Sequence[str], note: str | None, task: str | None) -> None:
         """Begin with a user message of *texts*; *note* goes with it and is not kept."""
@@ -221,6 +236,7 @@ class Turn:
         """Keep the turn."""
         assert self.kept is not None
         self.session.said = self.base.extended([self.kept, *self.new[1:]])
+        self.session.exposed = self.exposed
 
     def close(self, results: Sequence[ToolResult], why: str) -> None:
         """Keep a turn that broke off after something irreversible: answer its open calls and say why."""

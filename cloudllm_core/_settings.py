@@ -16,7 +16,7 @@ import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from decimal import Decimal
 from pathlib import PurePath
-from typing import Any, Self, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Self, TypeVar, get_args, get_origin
 
 import attrs
 
@@ -68,6 +68,9 @@ def from_settings(make: Callable[..., T], settings: Mapping[str, Any], where: st
 
 class Configurable:
     """Things that can be built from plain data, such as a table of a team file."""
+
+    shorthand: ClassVar[str] = "location"
+    """The setting that follows a colon: ``sqlite:team.db`` is a table with the name and this."""
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:

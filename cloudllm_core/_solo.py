@@ -11,8 +11,13 @@ from ._run import Run, RunResult
 from ._turn import take_turn
 
 
-def alone(member: Member, text: str, limits: Limits, on_end: Callable[[Run], None]) -> Run:
-    """Start a run in which *member* takes one turn; *on_end* is called before its result is there."""
+def alone(
+    member: Member, text: str, limits: Limits, on_end: Callable[[Run], None], hide: Callable[[str], str] = str
+) -> Run:
+    """
+    Start a run in which *member* takes one turn; *on_end* is called before its result is there, and *hide* takes
+    secrets out of it.
+    """
     start = {
         "orchestration": member.name,
         "mode": "send",
@@ -41,4 +46,11 @@ def alone(member: Member, text: str, limits: Limits, on_end: Callable[[Run], Non
             error=run.spine.failure or (main.error if main else None),
         )
 
-    return Run.begin(start, story, summary, limits=limits)
+    return Run.begin(start, story, summary, limits=limits, hide=hide)
+
+
+def reply_of(result: RunResult) -> Reply:
+    """What was said. Raises: whatever ended the run."""
+    if result.error is not None:
+        raise result.error
+    return result.messages[0]

@@ -36,6 +36,9 @@ class Tape:
 
     clock: Callable[[], float] = time.time
     on_record: Callable[[Record], None] | None = None
+    hide: Callable[[str], str] = str
+    """Takes secrets out of a text."""
+
     cursor: int = 0
 
     def record(
@@ -69,16 +72,20 @@ class Tape:
 
     def did(self, lane: str, position: int, name: str, request: Json, fn: Callable[[], Json]) -> Json:
         """An instant effect: what *fn* gives now, or what it gave then."""
-        head = f'{{"digest":"{digest_text(encode(request))}","name":"{name}","value":'
+        head = f'{{"digest":"{digest_text(self.redacted(encode(request)))}","name":"{name}","value":'
         if self.past:
             recorded = self._next(lane, position, "did", head)
             if not recorded.text.startswith(head):
                 raise self.divergence(recorded, f"did: {name} with {request!r}")
             self.cursor += 1
             return recorded.body["value"]
-        text = encode(fn())
+        text = self.redacted(encode(fn()))
         self.record(lane, position, "did", f"{head}{text}}}")
         return json.loads(text)
+
+    def redacted(self, text: str) -> str:
+        """*text*, which is JSON, without secrets in its strings; it stays JSON."""
+        return text if self.hide(text) == text else encode(_each(json.loads(text), self.hide))
 
     def peek(self) -> Record:
         """What a replay must admit next. Raises: PastEnds."""
@@ -102,3 +109,12 @@ class Tape:
         if (recorded.lane, recorded.position, recorded.kind) != (lane, position, kind):
             raise self.divergence(recorded, f"{kind} in lane {lane!r} at position {position}: {text}")
         return recorded
+
+
+def _each(value: Json, hide: Callable[[str], str]) -> Json:
+    """*value* with *hide* done to every string in it."""
+    if isinstance(value, str):
+        return hide(value)
+    if isinstance(value, dict):
+        return {hide(key): _each(item, hide) for key, item in value.items()}
+    return [_each(item, hide) for item in value] if isinstance(value, list) else value

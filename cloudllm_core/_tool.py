@@ -31,7 +31,7 @@ Q = ParamSpec("Q")
 S = TypeVar("S")
 F = TypeVar("F")
 
-NEEDS = ("network", "files", "processes", "secrets")
+NEEDS = ("network", "files", "outside", "processes", "secrets")
 """What a tool may say it reaches for."""
 
 
@@ -105,6 +105,7 @@ def tool(
     timeout: float = 30.0,
     effect: Effect = "write",
     needs: Sequence[str] = (),
+    untrusted: bool = False,
     approve: bool = False,
     concurrency: int | None = None,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
@@ -120,7 +121,9 @@ def tool(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         timeout: seconds one call may take.
         effect: what repeating a call does: ``read`` nothing, ``idempotent`` nothing more, ``write`` it happens
             twice. ``composite`` is async code that may take the `Hub`; it is run again on a replay.
-        needs: what it reaches for: ``network``, ``files``, ``processes``, ``secrets``.
+        needs: what it reaches for: ``network``, ``files`` of its workspace, files ``outside`` it, ``processes``
+            without a sandbox, ``secrets``.
+        untrusted: whether its results bring in text from outside the team (the web, foreign files).
         approve: whether a person must allow each call.
         concurrency: how many calls may run at once in a run.
 
@@ -149,7 +152,7 @@ def _several(needs: Any) -> tuple[Any, ...]:
 
 def _objections(fn: Any, name: str, options: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What stands against it, each time with the remedy."""
-    known = ["name", "description", "timeout", "effect", "needs", "approve", "concurrency"]
+    known = ["name", "description", "timeout", "effect", "needs", "untrusted", "approve", "concurrency"]
     for option in (option for option in options if option not in known):
         yield f"@tool has no option {option!r}", near_miss(option, known) or f"It has {', '.join(known)}."
     if not inspect.isfunction(fn) and not inspect.ismethod(fn):

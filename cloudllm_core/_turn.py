@@ -13,7 +13,14 @@ import attrs
 from ._calls import Calls, Job, Member
 from ._compaction import make_room
 from ._contracts import Hub, ToolProtocol
-from ._events import AgentFailed, SendCompleted, SendStarted, ToolMaxIterationsReached
+from ._events import (
+    AgentFailed,
+    ForeignPartsDropped,
+    SendCompleted,
+    SendStarted,
+    SessionExposed,
+    ToolMaxIterationsReached,
+)
 from ._messages import Completion, Message, Reply, Text, ToolCall, ToolResult
 from ._modelcall import ModelCall
 from ._output import REPAIR
@@ -109,11 +116,19 @@ class TakenTurn:
         if len(calls) > left:
             self.run.spine.note(ToolMaxIterationsReached(agent=member.name, allowed=member.max_tool_calls))
         jobs = [Job(call) for call in calls]
-        self.calls = Calls(self.run, member, self.call.toolbox, self.hub, self.call.iteration, jobs)
+        about = (self.hub, self.call.iteration, jobs, self.turn.exposed)
+        self.calls = Calls(self.run, member, self.call.toolbox, *about)
         self.made += min(left, len(calls))
         results = await self.calls.perform(left)
         self.wrote = self.wrote or self.calls.happened
+        self.expose(self.calls.expose())
         return results
+
+    def expose(self, source: str) -> None:
+        """The session holds text from outside the team now, by way of *source*; empty is none."""
+        if source and not self.turn.exposed:
+            self.turn.exposed = source
+            self.run.spine.note(SessionExposed(agent=self.member.name, source=source))
 
     async def think(self, choice: Choice) -> Completion:
         """One model call; where the provider finds it too long, room is made and it is asked once more."""
@@ -156,16 +171,21 @@ async def take_turn(
     task: str | None = None,
     extra: Iterable[ToolProtocol] = (),
     hub: Hub | None = None,
+    exposed: str = "",
     on_kept: Callable[[], None] | None = None,
 ) -> Reply:
     """
-    Give *member* one turn, in its lane: *texts* join its session, *note* does not.
+    Give *member* one turn, in its lane: *texts* join its session, *note* does not; *exposed* says what text from
+    outside the team is among them.
 
     *on_kept* is called when the session has moved on, which a failed turn's may as well.
 
     Raises:
         AgentFailedError: the turn failed. LimitReachedError, ModeError: the run must stop.
     """
+    hide = run.spine.tape.hide
+    texts = [hide(text) for text in texts]
+    note, task = note and hide(note), task and hide(task)
     turn = member.session.turn()
     turn.open(texts, note, task)
     for event in member.waiting:
@@ -175,6 +195,9 @@ async def take_turn(
     output = None if member.shape is None else member.shape.schema
     taken = TakenTurn(member, turn, ModelCall(run, member, member.toolbox, output), extra, hub)
     run.spine.note(SendStarted(agent=member.name, message="\n\n".join(texts), note=note))
+    taken.expose(exposed)
+    if parts := member.session.foreign_parts(member.provider.name):
+        run.spine.note(ForeignPartsDropped(agent=member.name, provider=member.provider.name, parts=parts))
     try:
         text = await taken.answer()
     except (Exception, asyncio.CancelledError) as problem:
@@ -209,6 +232,7 @@ def _break_off(taken: TakenTurn, problem: BaseException, on_kept: Callable[[], N
     calls = taken.calls
     kept = taken.wrote or (calls is not None and calls.happened)
     if kept and calls is not None:
+        taken.expose(calls.expose())
         taken.turn.close(calls.results(), why)
         if on_kept is not None:
             on_kept()

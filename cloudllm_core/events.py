@@ -13,6 +13,7 @@ from ._events import (
     EffectFinished,
     EffectStarted,
     Event,
+    ForeignPartsDropped,
     Forked,
     ForkedWithContext,
     HistoryRepaired,
@@ -20,8 +21,6 @@ from ._events import (
     LimitReached,
     LLMCallCompleted,
     LLMCallStarted,
-    LLMContentDelta,
-    LLMReasoningDelta,
     MessageReceived,
     Progress,
     ProtocolAdded,
@@ -34,7 +33,7 @@ from ._events import (
     RunStarted,
     SendCompleted,
     SendStarted,
-    Signal,
+    SessionExposed,
     SystemPromptSet,
     ThoughtCommitted,
     ToolCallDetected,
@@ -44,6 +43,7 @@ from ._events import (
     UnknownEvent,
 )
 from ._records import Record
+from ._signals import LLMContentDelta, LLMReasoningDelta, LLMWaiting, Signal
 
 __all__ = [
     "AgentEvent",
@@ -58,6 +58,7 @@ __all__ = [
     "EffectFinished",
     "EffectStarted",
     "Event",
+    "ForeignPartsDropped",
     "Forked",
     "ForkedWithContext",
     "HistoryRepaired",
@@ -66,6 +67,7 @@ __all__ = [
     "LLMCallStarted",
     "LLMContentDelta",
     "LLMReasoningDelta",
+    "LLMWaiting",
     "LimitReached",
     "MessageReceived",
     "Progress",
@@ -80,6 +82,7 @@ __all__ = [
     "RunStarted",
     "SendCompleted",
     "SendStarted",
+    "SessionExposed",
     "Signal",
     "SystemPromptSet",
     "ThoughtCommitted",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, TypeVar
 
-from .._events import Event, Signal
+from .._events import Event
 from .._outlets import EventSink
 from .._records import Record
+from .._signals import Signal
 
 E = TypeVar("E", bound=Event)
 

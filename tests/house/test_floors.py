@@ -7,11 +7,11 @@ import pytest
 import blueprint
 
 FLOORS = [
-    ["errors _messages _threads"],
-    ["_events _settings _history _portal _installed", "_prices", "_limits"],
+    ["errors _messages _threads _secrets"],
+    ["_events _signals _settings _history _portal _installed", "_prices _images", "_limits"],
     ["storing _strategies _records _thoughts", "_stores", "_contracts _outlets events"],
     ["_hookspecs _catalogue _schema _strands", "_journal _broadcast"],
-    ["_tool _session _tape _registry _output", "_effects _toolbox"],
+    ["_tool _session _tape _registry _output", "_effects _toolbox _policy"],
     ["_run _branches", "_calls", "_modelcall", "_compaction", "_turn", "_solo"],
     ["_identity", "_agent"],
     ["_shelf", "_hub"],

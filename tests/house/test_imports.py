@@ -27,6 +27,10 @@ CROSSINGS: dict[tuple[str, str], str] = {
     ("provider-compatible", "cloudllm_provider_openai"): "the same wire, spoken by others",
     ("provider-grok", "cloudllm_provider_openai"): "the same wire, spoken by xAI",
     ("provider-openrouter", "cloudllm_provider_openai"): "the same wire, spoken by OpenRouter",
+    ("image-openai", "cloudllm_provider_openai"): "the same address, key and connection",
+    ("image-grok", "cloudllm_image_openai"): "the same wire, spoken by xAI",
+    ("image-grok", "cloudllm_provider_grok"): "xAI's address and keys",
+    ("image-gemini", "cloudllm_provider_gemini"): "the same call, asked for a picture",
 }
 """(folder, package of another plugin that it may import) and the reason; '*' is any."""
 

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from cloudllm_core import _broadcast
 from cloudllm_core._broadcast import Broadcast, Feed, Outlet, SinkReport
-from cloudllm_core._events import LLMContentDelta, Signal
 from cloudllm_core._outlets import EventSink
 from cloudllm_core._records import Record
+from cloudllm_core._signals import LLMContentDelta, Signal
 
 PATIENT = 30.0
 """Seconds a test waits for something that always comes."""

@@ -481,9 +481,10 @@ def test_an_approved_call_is_made() -> None:
 
     assert [("did it", False)] == results_of(show)
     assert [("ada", "risky", {"what": "it"})] == asked
-    assert [ApprovalRequested(agent="ada", tool_name="risky", parameters={"what": "it"})] == show.notebook.events(
-        ApprovalRequested
+    requested = ApprovalRequested(
+        agent="ada", tool_name="risky", parameters={"what": "it"}, reason="a person must allow each call"
     )
+    assert [requested] == show.notebook.events(ApprovalRequested)
     assert [ApprovalGiven(agent="ada", tool_name="risky", approved=True)] == show.notebook.events(ApprovalGiven)
 
 
@@ -521,7 +522,7 @@ def test_a_person_may_take_time_to_approve() -> None:
 def test_without_an_approver_nothing_risky_is_done() -> None:
     """A tool that needs approval is refused when nobody can give it, with the remedy."""
     expected = (
-        "The call was not approved: it needs a person's approval and nobody is there to give it (set approver=). "
+        "The call was not approved: a person must allow each call, and nobody is there to allow it (set approver=). "
         "Do not try it again."
     )
     assert [(expected, True)] == results_of(turn(call("risky", what="it"), [risky]))

@@ -180,11 +180,11 @@ class _Callable:
          "a composite tool waits for the hub, and this function is not async. Write async def."),
         (lambda: tool(needs=["netwrok"])(_echo), "its need 'netwrok' is unknown. Did you mean 'network'?"),
         (lambda: tool(needs=["luck"])(_echo),
-         "its need 'luck' is unknown. Use network, files, processes, secrets."),
+         "its need 'luck' is unknown. Use network, files, outside, processes, secrets."),
         (lambda: tool(concurrency=0)(_echo), "its concurrency is 0. Give a whole number from 1, or leave it out."),
         (lambda: tool(timout=3)(_echo), "@tool has no option 'timout'. Did you mean 'timeout'?"),
         (lambda: tool(colour="red")(_echo), ("@tool has no option 'colour'. It has name, description, timeout, effect, "
-         "needs, approve, concurrency.")),
+         "needs, untrusted, approve, concurrency.")),
     ],
 )  # fmt: skip
 def test_a_bad_option_is_told_as_a_sentence(make: Callable[[], Any], sentence: str) -> None:

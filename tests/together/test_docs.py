@@ -25,7 +25,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *ROOT.glob("plugins/*/README.md")])
 CONTRACTS = (
     "Mode", "Hub", "Provider", "ToolProtocol", "ContextStrategy", "Desk", "EventSink", "Journal", "Store",
-    "ThoughtChain", "PriceBook", "Command",
+    "ThoughtChain", "PriceBook", "ImageGenerator", "Command",
 )  # fmt: skip
 FROM_SETTINGS = "from_settings"
 """What contracts inherit and the page explains once, above them."""
@@ -234,7 +234,7 @@ def test_every_field_is_explained(name: str) -> None:
 
 def test_every_value_of_a_contract_is_on_its_page() -> None:
     """What crosses between kernel and plugins, whole: no table is missing."""
-    assert {"Completion", "ContextView", "Cut", "Item", "JournalText", "Message", "Outcome", "Reply", "Request",
+    assert {"Completion", "ContextView", "Cut", "GeneratedImage", "Item", "JournalText", "Message", "Outcome", "Policy", "Reply", "Request",
             "Thought", "ToolCall", "ToolContext", "ToolDefinition", "ToolResult", "Usage"} == set(VALUES)  # fmt: skip
 
 
@@ -298,12 +298,12 @@ def test_every_key_of_a_team_file_is_explained() -> None:
     agent = [
         name
         for name in inspect.signature(cloudllm_core.Agent).parameters
-        if name not in ("registry", "limits", "output")
+        if name not in ("registry", "limits", "output", "approver", "policy")
     ]
     limits = [field.name for field in attrs.fields(cloudllm_core.Limits)]
     told = {head: re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) for head, text in found.items()}
 
     assert sorted(agent) == sorted(told["`[[agents]]`"])
     assert limits == told["`limits`"]
-    team = {"agents", "mode", "name", "on_failure", "prompt", "sinks", "system_context", "limits", "prices"}
+    team = {"agents", "mode", "name", "on_failure", "prompt", "sinks", "system_context", "limits", "prices", "policy"}
     assert team == set(told["The team"])

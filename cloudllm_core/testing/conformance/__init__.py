@@ -17,15 +17,16 @@ cloudllm-core[testing]``.
 import pytest
 
 ROOMS = (
-    "_commands", "_journals", "_mode_cast", "_mode_faults", "_mode_replays", "_mode_runs", "_mode_shape", "_modes",
-    "_providers", "_sinks", "_store_cast", "_store_lives", "_store_races", "_store_values", "_store_writes", "_stores",
-    "_strategies", "_thoughts", "_tools",
+    "_commands", "_images", "_journals", "_mode_cast", "_mode_faults", "_mode_replays", "_mode_runs", "_mode_shape",
+    "_modes", "_providers", "_sinks", "_store_cast", "_store_lives", "_store_races", "_store_values", "_store_writes",
+    "_stores", "_strategies", "_thoughts", "_tools",
 )  # fmt: skip
 """Where the claims are; pytest must know before they are imported, to tell in detail what an assert found."""
 
 pytest.register_assert_rewrite(*(f"{__name__}.{room}" for room in ROOMS))
 
 from ._commands import CommandContract  # noqa: E402
+from ._images import ImageGeneratorContract  # noqa: E402
 from ._journals import JournalContract  # noqa: E402
 from ._modes import ModeContract  # noqa: E402
 from ._providers import ProviderContract  # noqa: E402
@@ -39,6 +40,7 @@ __all__ = [
     "CommandContract",
     "ContextStrategyContract",
     "EventSinkContract",
+    "ImageGeneratorContract",
     "JournalContract",
     "ModeContract",
     "ProviderContract",

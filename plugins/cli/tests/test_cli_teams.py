@@ -33,14 +33,14 @@ WORKS = f'{ADA}model = "parrot:ada"\n'
         (
             f'mode = "once"\nsinsk = []\n{WORKS}',
             (
-                "sinsk: found the unknown key 'sinsk', expected one of mode, name, system_context, sinks, limits, "
+                "sinsk: found the unknown key 'sinsk', expected one of mode, name, system_context, limits, "
                 "on_failure, prices, agents. Did you mean 'sinks'?"
             ),
         ),
         (
             f'mode = "once"\npromt = "x"\n{WORKS}',
             (
-                "promt: found the unknown key 'promt', expected one of mode, name, system_context, sinks, limits, "
+                "promt: found the unknown key 'promt', expected one of mode, name, system_context, limits, "
                 "on_failure, prices, agents. Did you mean 'prompt'?"
             ),
         ),

@@ -149,7 +149,7 @@ def test_another_model_answers_at_once(error: ProviderError, stream: bool) -> No
     provider = Resilient(ScriptedProvider(error), fallback=[(ScriptedProvider(BUSY), "b"), (other, "o")])
     completion, _ = outcome(provider, stream)
 
-    assert ("I can help.", "named:o") == (completion.message.text, completion.model)
+    assert ("I can help.", "o", "named") == (completion.message.text, completion.model, completion.provider)
     assert [("o", "k/2")] == [(request.model, request.key) for request in other.requests]
 
 

@@ -13,6 +13,7 @@ from typing import ClassVar
 from cloudllm_core import Command, Journal, Registry, RunResult, hookimpl
 from cloudllm_core.errors import SetupError
 
+from .approving import Way, approver
 from .performing import perform, status_of, summary
 from .teams import Team, read_team
 
@@ -20,7 +21,13 @@ EPILOG = """\
 The file holds what an Orchestration takes (mode, agents, sinks, limits ...), and may hold the
 prompt. Its paths are relative to its own folder, where the run works.
 
+Some calls need a person's consent: of tools that say so, and those that could carry something
+out once an agent has read text from outside the team.
+
 exit status: 0 complete, 1 not complete, 2 something is set up wrongly, 130 Ctrl-C"""
+
+
+APPROVE = "such calls: ask at the terminal (the default on one), allow all, or none"
 
 
 class Run(Command):
@@ -38,6 +45,7 @@ class Run(Command):
         parser.add_argument(
             "--sink", metavar="NAME", action="append", default=[], help="another sink, besides the file's; repeatable"
         )
+        parser.add_argument("--approve", metavar="WAY", choices=("ask", "all", "none"), help=APPROVE)
         parser.add_argument("--seed", metavar="TEXT", help="for what is drawn by chance")
 
     def run(self, arguments: Namespace) -> int:
@@ -48,7 +56,7 @@ class Run(Command):
             sinks = ["console"]
         result = run_team(
             team, prompt, arguments.registry, sinks=sinks, journal=arguments.journal, seed=arguments.seed,
-            aside=arguments.json,
+            approve=arguments.approve, aside=arguments.json,
         )  # fmt: skip
         if arguments.json:
             print(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
@@ -76,6 +84,7 @@ def run_team(
     sinks: list[str],
     journal: str | None = None,
     seed: str | None = None,
+    approve: Way | None = None,
     aside: bool = False,
 ) -> RunResult:
     """
@@ -83,6 +92,7 @@ def run_team(
 
     Args:
         journal: a new file for the records.
+        approve: who is asked before a call that needs consent; None is whoever is at the terminal, if it is one.
         aside: let sinks that print do so on standard error.
 
     Raises:
@@ -91,6 +101,7 @@ def run_team(
     target = None if journal is None else str(Path(journal).absolute())
     with contextlib.chdir(team.folder), contextlib.redirect_stdout(sys.stderr if aside else sys.stdout):
         orchestration = team.build(registry, sinks)
+        orchestration.approver = approver(approve)
         keeper: Journal | None = None if target is None else registry.journal("jsonl").create(target)
         return perform(orchestration, prompt, journal=keeper, seed=seed)
 

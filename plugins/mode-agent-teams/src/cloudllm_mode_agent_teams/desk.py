@@ -78,6 +78,8 @@ class Desk:
         finally:
             self.seat.busy = False
             self.team.news += 1
+        if self.seat.claim:
+            self.team.hub.charge(self.seat.agent, self.seat.claim.task.id)
         if isinstance(end, Exception):
             raise end
         if end is self.seat:
@@ -214,6 +216,7 @@ class Desk:
             return self.refused(id, verdict.reason)
         if seat.mine == id:
             seat.claim = None
+        team.hub.charge(seat.agent, id)
         team.changed(verdict.task)
         done = f"You completed the task {id!r} before." if verdict.already else f"The task {id!r} is done."
         return f"{done} {texts.progress(team.listed)}."
@@ -231,6 +234,7 @@ class Desk:
             return f"{verdict.reason} Nothing was given back."
         if seat.mine == id:
             seat.claim = None
+        team.hub.charge(seat.agent, id)
         team.hub.announce(TaskReleased(agent=seat.agent, task_id=id, reason=reason))
         team.changed(verdict.task)
         return f"You gave the task {id!r} back. {self.open_tasks()}"

@@ -70,7 +70,7 @@ class Ralph(Mode):
 
     async def turn(self, hub: Hub, agent: str, prompt: str, checklist: Checklist, iteration: int) -> str:
         """*agent* works; what it completes is on the checklist at once, for the others to see."""
-        tools = [self.complete_task(hub, agent, checklist)]
+        tools, before = [self.complete_task(hub, agent, checklist)], set(checklist.done)
         reason = f"RALPH iteration {iteration}"
         reply = await hub.try_ask(agent, prompt, note=checklist.note(agent), tools=tools, reason=reason)
         if reply is not None:  # so it has read its note
@@ -80,6 +80,8 @@ class Ralph(Mode):
                     problem := await self.complete(hub, agent, checklist, id, "said so in its reply")
                 ):
                     checklist.rejected[agent].append(problem)
+        if by_now := [id for id, by in checklist.done.items() if by == agent and id not in before]:
+            hub.charge(agent, by_now[-1])  # its last words, too
         return agent
 
     def complete_task(self, hub: Hub, agent: str, checklist: Checklist) -> Tool[..., object]:
@@ -112,6 +114,7 @@ class Ralph(Mode):
         if feedback is not None:
             return f"Task {id!r} was not accepted, and stays open: {feedback}"
         checklist.done[id] = agent
+        hub.charge(agent, id)
         done, total = len(checklist.done), len(self.tasks)
         hub.announce(
             RalphTaskCompleted(

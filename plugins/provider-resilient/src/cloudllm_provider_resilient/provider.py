@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 
 import attrs
 
-from cloudllm_core import Completion, Emit, Provider, Registry, Request, default_registry
+from cloudllm_core import Completion, Emit, Provider, Registry, Request, Secret, default_registry
 from cloudllm_core.errors import BadRequest, ContentFiltered, ProviderError, SettingsError, near_miss
 
 from .gate import Gates
@@ -153,6 +153,12 @@ class Resilient(Provider):
         waits = [self.patience.wait(cause, attempt) for cause in causes]
         return min((wait for wait in waits if wait is not None), default=None)
 
+    async def models(self) -> tuple[str, ...]:
+        return await self.inner.models()
+
+    def secrets(self) -> list[Secret]:
+        return [secret for provider in (self.inner, *(p for p, _ in self.fallback)) for secret in provider.secrets()]
+
     async def aclose(self) -> None:
         async with AsyncExitStack() as stack:
             for provider, _ in ((self.inner, ""), *self.fallback):
@@ -173,8 +179,9 @@ class Resilient(Provider):
                 if not may_go_on() or isinstance(problems[0][1], _OWN_FAULT):
                     break
             else:
-                named = f"{provider.name}:{completion.model or model}" if number else completion.model
-                return attrs.evolve(completion, model=named)
+                if not number:
+                    return completion
+                return attrs.evolve(completion, model=completion.model or model, provider=provider.name)
         raise _together(problems)
 
     def _passing(self, number: int, model: str) -> contextlib.AbstractAsyncContextManager[None]:
