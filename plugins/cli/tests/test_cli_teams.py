@@ -34,14 +34,14 @@ WORKS = f'{ADA}model = "parrot:ada"\n'
             f'mode = "once"\nsinsk = []\n{WORKS}',
             (
                 "sinsk: found the unknown key 'sinsk', expected one of mode, name, system_context, limits, "
-                "on_failure, prices, agents. Did you mean 'sinks'?"
+                "on_failure, prices, policy, sinks, agents. Did you mean 'sinks'?"
             ),
         ),
         (
             f'mode = "once"\npromt = "x"\n{WORKS}',
             (
                 "promt: found the unknown key 'promt', expected one of mode, name, system_context, limits, "
-                "on_failure, prices, agents. Did you mean 'prompt'?"
+                "on_failure, prices, policy, sinks, agents. Did you mean 'prompt'?"
             ),
         ),
         (f'prompt = ["x"]\nmode = "once"\n{WORKS}', "prompt: found ['x'], expected text."),
