@@ -128,6 +128,16 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def live(session: nox.Session) -> None:
+    """Make a handful of real calls, for a cent or so: ``nox -s live -- PROVIDER``, with its key in the environment."""
+    if not session.posargs:
+        session.error("Say which provider: nox -s live -- anthropic")
+    provider, *more = session.posargs
+    install(session, "tests")
+    session.run("pytest", "-q", "-rs", "tests/live", *more, env={"CLOUDLLM_LIVE": provider})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure what the kernel costs, as ratios, with peers or floors beside it in the same run."""
     install(session, "tests")

@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 
-from . import memory, startup, traffic, turns
+from . import files, http_tool, memory, providers, sandbox, startup, traffic, turns
 
 
 def main() -> None:
@@ -18,6 +18,10 @@ def main() -> None:
         ("Turns and events", turns.rows),
         ("Bytes", traffic.rows),
         ("Claims and thoughts", memory.rows),
+        ("Providers", providers.rows),
+        ("Files", files.rows),
+        ("HTTP", http_tool.rows),
+        ("Sandbox", sandbox.rows),
     ):
         print(f"\n{title}")
         for row in rows():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._agent import Agent
     from ._contracts import (
+        Effect,
         Emit,
         Hub,
         Mode,
@@ -66,6 +67,7 @@ __all__ = [
     "ContextView",
     "Cut",
     "Desk",
+    "Effect",
     "Emit",
     "Event",
     "EventSink",
@@ -122,7 +124,7 @@ __all__ = [
 
 _HOMES = {
     "_agent": "Agent",
-    "_contracts": "Emit Hub Mode Outcome Provider Request ToolContext ToolDefinition ToolProtocol",
+    "_contracts": "Effect Emit Hub Mode Outcome Provider Request ToolContext ToolDefinition ToolProtocol",
     "_events": "Event",
     "_history": "repair_history validate_history",
     "_hookspecs": "hookimpl",

@@ -41,6 +41,10 @@ OWN = ("name", "system_context", "limits", "on_failure", "prices", "policy")
 """Keys of a team file that are the orchestration's, as they are."""
 
 
+IN_PYTHON = ("limits", "output", "approver", "policy", "registry")
+"""What an agent takes, but not from a team file."""
+
+
 @attrs.define(eq=False, init=False)
 class Orchestration:
     """
@@ -333,7 +337,7 @@ def _mode_settings(registry: Registry, rest: dict[str, Any]) -> tuple[Any, tuple
 
 
 def _agent(registry: Registry, table: Mapping[str, Any], where: str) -> Agent:
-    known = [key for key in inspect.signature(Agent).parameters if key not in ("limits", "output", "approver", "policy", "registry")]
+    known = [key for key in inspect.signature(Agent).parameters if key not in IN_PYTHON]
     if wrong := next((key for key in table if key not in known), None):
         expected = "limits at the top level, for the whole run" if wrong == "limits" else f"one of {', '.join(known)}"
         raise SettingsError(f"{where}.{wrong}", f"the unknown key {wrong!r}", expected, near_miss(wrong, known))

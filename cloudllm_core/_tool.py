@@ -21,6 +21,7 @@ import attrs
 from ._contracts import Effect, Hub, ToolContext, ToolDefinition, ToolProtocol
 from ._messages import JsonObject
 from ._schema import describe, is_self, parameters_of
+from ._secrets import Secret
 from ._settings import hints_of, structure
 from ._threads import in_thread
 from .errors import ToolSchemaError, near_miss
@@ -231,6 +232,9 @@ class Prefixed(ToolProtocol):
         if not tool.startswith(self.prefix):
             raise LookupError(f"There is no tool {tool!r} in {self.name}: its tools begin with {self.prefix!r}.")
         return await self.inner.call(tool.removeprefix(self.prefix), arguments, context)
+
+    def secrets(self) -> Iterable[Secret]:
+        return self.inner.secrets()
 
     async def aclose(self) -> None:
         await self.inner.aclose()

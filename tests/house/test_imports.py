@@ -45,6 +45,8 @@ REACHES = {
     "anthropic": "network",
     "google": "network",
     "httpx2": "network",
+    "httpcore2": "network",
+    "h11": "network",
 }
 """Libraries that reach out of the process, and the need that a plugin which imports them declares."""
 
@@ -55,8 +57,8 @@ DISTRIBUTIONS = {"google": "google-genai", "genai_prices": "genai-prices"}
 """What brings a package whose name is another; pytest is brought by whoever tests with a plugin's `conformance`."""
 
 HEAVY = [
-    "anthropic", "cattrs", "cryptography", "difflib", "google.genai", "http", "httpx", "httpx2", "importlib.metadata",
-    "openai", "pydantic", "pytest", "sqlite3", "ssl", "urllib.request",
+    "anthropic", "cattrs", "cryptography", "difflib", "google.genai", "http", "httpcore2", "httpx", "httpx2",
+    "importlib.metadata", "openai", "pydantic", "pytest", "sqlite3", "ssl", "urllib.request",
 ]  # fmt: skip
 """What must not be loaded by an import of the kernel or of a plugin: slow, or somebody else's choice."""
 
@@ -157,10 +159,18 @@ def test_importing_the_kernel_is_cheap():
     assert set() == added & ({plugin.package for plugin in PLUGINS} | set(HEAVY))
 
 
+def extended(plugin):
+    """The packages of *plugin* and of those it may import, and of those these may import ..."""
+    found = [plugin]
+    for one in found:
+        found += [other for other in PLUGINS if (one.folder, other.package) in CROSSINGS and other not in found]
+    return {one.package for one in found}
+
+
 @pytest.mark.parametrize("plugin", PLUGINS, ids=by_folder)
 def test_importing_a_plugin_is_cheap(plugin):
     """A plugin's package loads the kernel, itself and what it extends; all else waits until it is used."""
-    others = {each.package for each in PLUGINS if (plugin.folder, each.package) not in CROSSINGS} - {plugin.package}
+    others = {each.package for each in PLUGINS} - extended(plugin)
     added = loaded(plugin.package) - loaded("asyncio", "attrs", "pluggy", "structlog")
 
     assert set() == added & (others | set(HEAVY))

@@ -234,7 +234,8 @@ def test_every_field_is_explained(name: str) -> None:
 
 def test_every_value_of_a_contract_is_on_its_page() -> None:
     """What crosses between kernel and plugins, whole: no table is missing."""
-    assert {"Completion", "ContextView", "Cut", "GeneratedImage", "Item", "JournalText", "Message", "Outcome", "Policy", "Reply", "Request",
+    assert {"Completion", "ContextView", "Cut", "GeneratedImage", "Item", "JournalText", "Message", "Outcome", "Policy",
+            "Reply", "Request",
             "Thought", "ToolCall", "ToolContext", "ToolDefinition", "ToolResult", "Usage"} == set(VALUES)  # fmt: skip
 
 

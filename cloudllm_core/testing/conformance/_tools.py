@@ -21,7 +21,7 @@ from ._chance import arguments_for, dice_of
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 """What every provider accepts as the name of a tool."""
 
-NEEDS = frozenset({"files", "network", "processes", "secrets"})
+NEEDS = frozenset({"files", "network", "outside", "processes", "secrets"})
 
 
 class ToolProtocolContract:

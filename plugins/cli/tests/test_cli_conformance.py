@@ -1,10 +1,11 @@
-"""The four commands keep what every command promises."""
+"""The five commands keep what every command promises."""
 
 from __future__ import annotations
 
 import pytest
 
 from cloudllm_cli.demo import Demo
+from cloudllm_cli.models import Models
 from cloudllm_cli.plugins import Plugins
 from cloudllm_cli.replay import Replay
 from cloudllm_cli.run import Run
@@ -45,6 +46,16 @@ class TestPlugins(CommandContract):
     @pytest.fixture
     def command(self) -> Command:
         return Plugins()
+
+
+class TestModels(CommandContract):
+    """`cloudllm models`."""
+
+    examples = (["openai"], ["compatible", "--base-url", "http://127.0.0.1:8080/v1", "--json"])
+
+    @pytest.fixture
+    def command(self) -> Command:
+        return Models()
 
 
 class TestDemo(CommandContract):

@@ -14,7 +14,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-from cloudllm_tool_filesystem import FileError, FileSystem, _files, _paths
+from cloudllm_tool_filesystem import FileError, FileSystem, _files, _root
+
+pytestmark = pytest.mark.usefixtures("way")
 
 
 @pytest.fixture
@@ -215,6 +217,33 @@ def test_an_append_that_fails_halfway_leaves_the_old_file(root: Path, monkeypatc
     assert "inside" == (root / "d" / "n.txt").read_text()
 
 
+def test_an_append_that_cannot_be_synced_is_taken_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Success is said only of what is on the disk."""
+    monkeypatch.setattr(os, "fsync", _full)
+    with pytest.raises(FileError):
+        FileSystem(root).append_file("d/n.txt", " and more")
+
+    assert "inside" == (root / "d" / "n.txt").read_text()
+
+
+def test_what_replaces_a_private_file_is_private_from_the_first_byte(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else can open it before it has its mode."""
+    (root / "d" / "n.txt").chmod(0o600)
+    modes, real = [], os.fchmod
+
+    def fchmod(fd: int, mode: int) -> None:
+        modes.append(os.fstat(fd).st_mode & 0o777)
+        real(fd, mode)
+
+    monkeypatch.setattr(os, "fchmod", fchmod)
+    FileSystem(root).write_file("d/n.txt", "new")
+
+    assert [0o600] == modes
+    assert 0o600 == (root / "d" / "n.txt").stat().st_mode & 0o777
+
+
 def test_until_it_is_whole_a_new_file_is_not_seen(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While it is written, readers and listings see the old state."""
     files, real, seen = FileSystem(root), os.fsync, []
@@ -251,7 +280,7 @@ def test_parallel_edits_of_one_file_all_survive(root: Path) -> None:
 
 def test_a_root_locked_by_another_program_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change gives up waiting; reading goes on."""
-    monkeypatch.setattr(_paths, "LOCK_SECONDS", 0.0)
+    monkeypatch.setattr(_root, "LOCK_SECONDS", 0.0)
     fd = os.open(root, os.O_RDONLY)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)

@@ -47,6 +47,12 @@ def test_settings_come_from_plain_data(tmp_path: Path) -> None:
         ({"root": "x", "extensions": [""]}, "'' is no extension; write one such as '.md'."),
         ({"root": "x", "extensions": ["/."]}, "'/.' is no extension; write one such as '.md'."),
         ({"root": "x", "max_bytes": 0}, "'max_bytes' must be >= 1: 0."),
+        ({"root": "x", "denied": ["."]}, "'.' is no extension; write one such as '.md'."),
+        ({"root": "x", "denied": [".sh."]}, "'.sh.' is no extension; write one such as '.md'."),
+        ({"root": "x", "encoding": "klingon"}, "'klingon' is no encoding of text"),
+        ({"root": "x", "encoding": "base64"}, "'base64' is no encoding of text"),
+        ({"root": "x", "encoding": "utf-16"}, "'utf-16' marks each piece it writes; write 'utf-8'"),
+        ({"root": "/"}, "root '/' holds the home folder; name one below it, or set anywhere."),
     ],
 )
 def test_wrong_settings_are_named(settings: dict[str, Any], sentence: str) -> None:
@@ -91,6 +97,7 @@ def test_read_only_offers_and_allows_reading_only(files: FileSystem) -> None:
         (locked.edit_file, "n.txt", "t", "x"),
         (locked.create_directory, "d"),
         (locked.delete_file, "n.txt"),
+        (locked.move_file, "n.txt", "m.txt"),
         (locked.delete_directory, "n.txt"),
     ]
     for change, *args in changes:
@@ -99,7 +106,90 @@ def test_read_only_offers_and_allows_reading_only(files: FileSystem) -> None:
     assert "cannot be opened as the root: No such file" in refusal(missing.list_directory)
 
 
+@pytest.mark.parametrize("root", ["~", "{home}", "{home}/..", "{home}/sub/..", "{way}", "/"])
+def test_the_home_folder_and_those_above_it_are_no_root_unless_the_user_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str
+) -> None:
+    """However it is written; what is below home may be one."""
+    (tmp_path / "home" / "sub").mkdir(parents=True)
+    (tmp_path / "way").symlink_to("home")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    root = root.format(home=tmp_path / "home", way=tmp_path / "way")
+
+    with pytest.raises(ValueError, match="holds the home folder; name one below it, or set anywhere"):
+        FileSystem(root)
+    assert FileSystem(root, anywhere=True).anywhere
+    assert FileSystem("~/sub").file_exists(".")
+    assert FileSystem(tmp_path / "way" / "sub").file_exists(".")
+
+
+def test_needs_and_trust_are_said_truthfully(tmp_path: Path) -> None:
+    """The kernel's policy acts by them: what foreign files say taints, what changes things anywhere is asked about."""
+    plain, foreign = FileSystem(tmp_path), FileSystem(tmp_path, foreign=True)
+    anywhere = FileSystem("/", anywhere=True)
+
+    assert {("files",)} == {tool.needs for tool in (*plain.tools(), *foreign.tools())}
+    assert [] == [tool.name for tool in plain.tools() if tool.untrusted]
+    assert ["read_file", "list_directory", "search_files"] == [tool.name for tool in foreign.tools() if tool.untrusted]
+    assert {("files",)} == {tool.needs for tool in anywhere.tools() if tool.effect == "read"}
+    assert {("files", "outside")} == {tool.needs for tool in anywhere.tools() if tool.effect != "read"}
+    assert READING == [tool.name for tool in FileSystem(tmp_path, foreign=True, read_only=True).tools()]
+
+
 # -- which files --
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".env", ".ENV", "prod.env", ".env.local", ".env.", ".env ", ". env", "n.sh", "N.Sh", "n.sh. .", "n.ſh", "n.ｓｈ",
+     "a.tar.gz", "A.TAR.GZ.", ".sh", "n.md.sh", ".sh.bak"],
+)  # fmt: skip
+def test_what_is_denied_is_read_widely(files: FileSystem, name: str) -> None:
+    """Another case, a letter of another form, dots and spaces at the end: some file systems take them as the same."""
+    picky = FileSystem(files.root, denied=["env", ".SH", ".tar.gz"])
+    picky.write_file("n.md", "text")
+    calls: list[tuple[Any, ...]] = [
+        (picky.read_file, name),
+        (picky.write_file, name, "x"),
+        (picky.append_file, name, "x"),
+        (picky.edit_file, name, "a", "b"),
+        (picky.delete_file, name),
+        (picky.move_file, name, "m.md"),
+        (picky.move_file, "n.md", name),
+        (picky.file_info, name),
+        (picky.file_exists, name),
+    ]
+    if name == ". env":  # a space in the middle is a name of its own
+        assert not picky.file_exists(name)
+        return
+    expected = f"{name!r} is not of a kind that may be used here. Names must not be or end with: .env, .sh, .tar.gz."
+    for call, *more in calls:
+        assert expected == refusal(call, *more)
+    assert ["n.md"] == [path.name for path in files.root.iterdir()]
+
+
+def test_what_is_not_denied_may_be_used(files: FileSystem) -> None:
+    """Names without an ending too, and those that only look alike; both rules hold where both are set."""
+    picky = FileSystem(files.root, denied=[".env", ".tar.gz"])
+    for name in ("Makefile", "env", "n.gz", "environment", "n.env.md", "tar.gz"):
+        picky.write_file(name, "text")
+    assert {"Makefile", "env", "n.gz", "environment", "n.env.md", "tar.gz"} == {p.name for p in files.root.iterdir()}
+    both = FileSystem(files.root, extensions=[".md"], denied=[".secret.md"])
+
+    assert "text" == both.read_file("n.env.md")
+    said = refusal(both.read_file, "n.secret.md")
+    assert "Names must end with: .md, and not be or end with: .secret.md." in said
+
+
+def test_what_is_denied_is_neither_listed_nor_searched_nor_deleted_with_its_folder(files: FileSystem) -> None:
+    """As if it were not there, and yet it cannot be swept away."""
+    files.write_file("d/.env", "key")
+    files.write_file("d/n.md", "key")
+    picky = FileSystem(files.root, denied=[".env"])
+
+    assert ["d", "d/n.md"] == [entry["path"] for entry in picky.list_directory(recursive=True)["entries"]]
+    assert ["d/n.md"] == [match["path"] for match in picky.search_files("key", contents=True)["matches"]]
+    assert "'d' holds '.env', which may not be used here." in refusal(picky.delete_directory, "d")
 
 
 @pytest.mark.parametrize(

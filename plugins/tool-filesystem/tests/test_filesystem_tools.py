@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cloudllm_tool_filesystem
 from cloudllm_core import ToolContext
-from cloudllm_tool_filesystem import FileError, FileSystem, _search, filesystem
+from cloudllm_tool_filesystem import FileError, FileSystem, _search, _tree, reading
 
 CONTEXT = ToolContext(agent="ada", run_id="r", call_id="c", key="r/ada/1", deadline=0.0)
 
@@ -42,6 +44,7 @@ def test_the_names_and_effects_are_a_contract(files: FileSystem) -> None:
         "edit_file": "write",
         "list_directory": "read",
         "create_directory": "idempotent",
+        "move_file": "write",
         "delete_file": "write",
         "delete_directory": "write",
         "file_info": "read",
@@ -108,6 +111,7 @@ def test_what_is_written_is_read_and_listed(tmp_path_factory: Any, folders: list
     assert len(folders) + 1 == len(listed)
 
 
+@settings(max_examples=40)  # each is synced
 @given(st.lists(TEXTS, min_size=1, max_size=5))
 def test_what_is_appended_adds_up(tmp_path_factory: Any, texts: list[str]) -> None:
     """The first makes the file, with its folders; nothing comes between."""
@@ -143,6 +147,63 @@ def test_lines_are_counted_from_one_and_both_ends_are_included(files: FileSystem
     assert expected == refusal(files.read_file, "n.txt", 3, 2)
 
 
+@given(text=TEXTS, length=st.integers(1, 7))
+def test_byte_ranges_put_together_give_the_whole(tmp_path_factory: Any, text: str, length: int) -> None:
+    """Cut anywhere, also within a character: each is in exactly one part."""
+    files = FileSystem(tmp_path_factory.mktemp("root"))
+    files.write_file("n.txt", text)
+    size = len(text.encode())
+    parts = [files.read_file("n.txt", offset=first, length=length) for first in range(0, size, length)]
+
+    assert text == "".join(parts)
+
+
+def test_byte_ranges_are_counted_from_nought_and_capped(tmp_path: Path) -> None:
+    """Either end may be left out; the size cap is one of a part, not of the file."""
+    files = FileSystem(tmp_path, max_bytes=4)
+    (tmp_path / "n.txt").write_text("aé\u20ac0123")
+
+    assert "é" == files.read_file("n.txt", offset=1, length=1)
+    assert "\u20ac0" == files.read_file("n.txt", offset=3)
+    assert "aé\u20ac" == files.read_file("n.txt", length=100)
+    assert "'n.txt' holds 10 bytes and none is at 10. Choose a smaller offset; the first byte is at 0." == refusal(
+        files.read_file, "n.txt", offset=10
+    )
+    expected = "'n.txt' cannot be read by lines and by bytes at once. Give lines, or offset and length."
+    assert expected == refusal(files.read_file, "n.txt", 1, offset=0)
+    expected = "'n.txt' has no such bytes. offset begins at 0, and length at 1."
+    assert expected == refusal(files.read_file, "n.txt", offset=-1) == refusal(files.read_file, "n.txt", length=0)
+    (tmp_path / "n.bin").write_bytes(b"abc\xff")
+    assert "(byte 0xff at 3). It is a binary file of 4 bytes" in refusal(files.read_file, "n.bin", offset=1)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "utf-8"])
+def test_a_file_with_a_byte_order_mark_is_read_and_stays_what_it_is(files: FileSystem, encoding: str) -> None:
+    """Editing and adding keep its encoding, and the mark is neither lost nor doubled."""
+    files.create_directory(".")
+    (files.root / "n.txt").write_bytes("\ufeffone\r\ntwo é".encode(encoding))
+
+    assert "\ufeffone\r\ntwo é" == files.read_file("n.txt")
+    files.edit_file("n.txt", "two", "2")
+    files.append_file("n.txt", "!")
+    assert "\ufeffone\r\n2 é!".encode(encoding) == (files.root / "n.txt").read_bytes()
+    assert 1 == len(files.search_files("2 é!", contents=True)["matches"])
+
+
+def test_another_encoding_is_used_for_reading_and_writing(tmp_path: Path) -> None:
+    """What it does not have is said, and nothing is lost."""
+    files = FileSystem(tmp_path, encoding="latin1")
+    (tmp_path / "n.txt").write_bytes(b"caf\xe9")
+    files.append_file("n.txt", " \xfc")
+
+    assert "caf\xe9 \xfc" == files.read_file("n.txt")
+    assert b"caf\xe9 \xfc" == (tmp_path / "n.txt").read_bytes()
+    expected = "'n.txt' cannot take U+20AC (at 2), which iso8859-1 does not have. Leave it out."
+    for tool in (files.write_file, files.append_file):
+        assert expected == refusal(tool, "n.txt", "5 \u20ac")
+    assert b"caf\xe9 \xfc" == (tmp_path / "n.txt").read_bytes()
+
+
 def test_a_replaced_file_keeps_its_mode(files: FileSystem) -> None:
     """A script stays executable."""
     files.write_file("run.sh", "old")
@@ -154,14 +215,18 @@ def test_a_replaced_file_keeps_its_mode(files: FileSystem) -> None:
 
 @pytest.mark.parametrize(
     ("data", "problem"),
-    [(b"\x89PNG\r\n", "is not UTF-8 text (byte 0x89 at 0)"), (b"a\0b", "is not text (byte 0x00 at 1)")],
+    [
+        (b"\x89PNG\r\n", "is not UTF-8 text (byte 0x89 at 0). It is a PNG image of 6 bytes"),
+        (b"a\0b", "is not text (byte 0x00 at 1). It is a binary file of 3 bytes"),
+        (b"\xff\xfeA", "is not UTF-16-LE text (byte 0x41 at 2). It is a binary file of 3 bytes"),
+    ],
 )
 def test_a_binary_file_is_said_to_be_one(files: FileSystem, data: bytes, problem: str) -> None:
-    """Instead of a decoder's complaint."""
+    """What it is, and how large, instead of a decoder's complaint."""
     files.create_directory("d")
     (files.root / "d" / "n.bin").write_bytes(data)
 
-    expected = f"'d/n.bin' {problem}. It is a binary file; only text can be read."
+    expected = f"'d/n.bin' {problem}; only text can be read."
     assert expected == refusal(files.read_file, "d/n.bin")
 
 
@@ -187,7 +252,7 @@ def test_sizes_are_capped_on_the_way_in_and_out(tmp_path: Path) -> None:
     assert "0123456789" == files.read_file("n")
     with (tmp_path / "sparse").open("wb") as sparse:
         sparse.truncate(10 * 2**30)
-    expected = "'sparse' holds 10,737,418,240 bytes, more than the 10 allowed. Use a smaller file, or ask for a larger"
+    expected = "'sparse' holds 10,737,418,240 bytes, more than the 10 allowed. Read a part of it with offset"
     assert expected in refusal(files.read_file, "sparse")
 
 
@@ -252,7 +317,7 @@ def test_a_listing_has_paths_that_other_tools_take(files: FileSystem) -> None:
 
 def test_a_listing_that_is_cut_says_so(files: FileSystem, monkeypatch: pytest.MonkeyPatch) -> None:
     """Complete up to the limit, not beyond."""
-    monkeypatch.setattr(filesystem, "MOST_ENTRIES", 3)
+    monkeypatch.setattr(reading, "MOST_ENTRIES", 3)
     for name in "abc":
         files.write_file(name, "")
     assert files.list_directory()["complete"]
@@ -260,6 +325,18 @@ def test_a_listing_that_is_cut_says_so(files: FileSystem, monkeypatch: pytest.Mo
 
     assert ["a", "b", "c"] == [entry["path"] for entry in files.list_directory()["entries"]]
     assert not files.list_directory()["complete"]
+
+
+def test_a_folder_with_more_names_than_are_taken_is_said_not_to_be_whole(files: FileSystem, monkeypatch: Any) -> None:
+    """By listings and searches; and it is not deleted unseen."""
+    monkeypatch.setattr(_tree, "MOST_NAMES", 2)
+    for name in "abc":
+        files.write_file(f"d/{name}", "")
+
+    assert 2 == len(files.list_directory("d")["entries"])
+    assert not files.list_directory("d")["complete"]
+    assert not files.search_files("a")["complete"]
+    assert "'d' was not deleted: '.' in it is too large" in refusal(files.delete_directory, "d")
 
 
 def test_a_name_that_is_no_unicode_is_listed_with_marks(files: FileSystem) -> None:
@@ -322,6 +399,49 @@ def test_lines_are_searched_and_what_is_no_text_is_counted(files: FileSystem) ->
     assert "'.' was not searched, because the query is empty. Say what to look for." == refusal(files.search_files, "")
 
 
+@pytest.mark.parametrize(
+    ("query", "paths"),
+    [
+        ("*.py", ["README.py", "src/a.py", "src/x/test_b.py"]),
+        ("TEST_?.PY", ["src/x/test_b.py"]),
+        ("[ab].py", ["src/a.py"]),
+        ("src/*.py", ["src/a.py"]),
+        ("src/**/*.py", ["src/a.py", "src/x/test_b.py"]),
+        ("**/x/*", ["src/x/test_b.py"]),
+        ("**", ["README.py", "src", "src/a.py", "src/n[1].md", "src/x", "src/x/test_b.py"]),
+        ("src/x", ["src/x"]),
+        ("n[1].md", ["src/n[1].md"]),
+        ("*/" * 30 + "**", []),
+    ],
+)
+def test_names_are_searched_with_wildcards(files: FileSystem, query: str, paths: list[str]) -> None:
+    """One star stays within a folder, two cross them; a pattern that is a piece of the name finds it too."""
+    for path in ("README.py", "src/a.py", "src/x/test_b.py", "src/n[1].md"):
+        files.write_file(path, "")
+
+    assert paths == [match["path"] for match in files.search_files(query)["matches"]]
+
+
+def test_a_search_of_lines_can_be_kept_to_some_names(files: FileSystem) -> None:
+    """And its query stays plain text, whatever it looks like."""
+    for path in ("a.py", "d/b.py", "n.md"):
+        files.write_file(path, "x = (a+)+$ [*]")
+
+    found = files.search_files("(A+)+$ [*]", contents=True, names="*.py")["matches"]
+    assert [("a.py", "x = (a+)+$ [*]"), ("d/b.py", "x = (a+)+$ [*]")] == [(one["path"], one["text"]) for one in found]
+    assert [] == files.search_files("a.*", contents=True)["matches"]
+
+
+@pytest.mark.parametrize("pattern", ["**/" * 64 + "x", "*a" * 500 + "b", "[" * 1_000, "*" * 1_024])
+def test_no_pattern_of_names_takes_long(files: FileSystem, pattern: str) -> None:
+    """What would keep a backtracking matcher busy for ever is answered."""
+    files.write_file("/".join("x" * 60) + "/" + "a" * 250, "")
+
+    assert {"matches", "complete", "skipped"} == set(files.search_files(pattern, names=pattern))
+    assert "the pattern is too long" in refusal(files.search_files, "*" * 1_025)
+    assert "the pattern is too long" in refusal(files.search_files, "x", names="*/" * 65)
+
+
 @pytest.mark.parametrize(("limit", "contents"), [("MOST_MATCHES", True), ("MOST_ENTRIES", False), ("MOST_BYTES", True)])
 def test_a_search_that_is_cut_says_so(files: FileSystem, monkeypatch: Any, limit: str, contents: bool) -> None:
     """It ends in bounded work, and does not pass for the whole."""
@@ -333,7 +453,48 @@ def test_a_search_that_is_cut_says_so(files: FileSystem, monkeypatch: Any, limit
     assert not files.search_files("a", contents=contents)["complete"]
 
 
+# -- moving --
+
+
+def test_a_file_is_moved_and_nothing_is_overwritten(files: FileSystem) -> None:
+    """With its content and mode, into folders made for it; what is there already stays."""
+    files.write_file("a.sh", "text")
+    (files.root / "a.sh").chmod(0o750)
+    files.write_file("b.sh", "other")
+
+    assert "'b.sh' exists already. Choose another name, or delete that first." == refusal(
+        files.move_file, "a.sh", "b.sh"
+    )
+    assert "'a.sh' exists already." in refusal(files.move_file, "a.sh", "a.sh")
+    assert "Moved 'a.sh' to 'd/e/c.sh'." == files.move_file("a.sh", "d/e/c.sh")
+    assert "text" == files.read_file("d/e/c.sh")
+    assert 0o750 == (files.root / "d/e/c.sh").stat().st_mode & 0o777
+    assert "other" == files.read_file("b.sh")
+    assert "'a.sh' does not exist." in refusal(files.move_file, "a.sh", "x")
+    assert "'d' is a directory, not a file." in refusal(files.move_file, "d", "x")
+    assert "'.' is the root itself." in refusal(files.move_file, "b.sh", ".")
+    assert ["b.sh", "d"] == [entry["path"] for entry in files.list_directory()["entries"]]
+
+
 # -- deleting --
+
+
+def test_a_folder_too_deep_to_be_looked_through_stays_whole(files: FileSystem) -> None:
+    """Other programs can make such; it is said before anything is deleted, and a listing says that it is not all."""
+    files.create_directory("d")
+    fd = os.open(files.root / "d", os.O_RDONLY)
+    for _ in range(140):
+        os.mkdir("x" * 200, dir_fd=fd)
+        inner = os.open("x" * 200, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    os.close(fd)
+
+    said = refusal(files.delete_directory, "d")
+    assert "in it is too large, too deep or not readable. Delete what is in it first." in said
+    assert not files.list_directory("d", recursive=True)["complete"]
+    assert files.file_exists("d/" + "x" * 200)
+    shutil.rmtree(files.root / "d")
 
 
 def test_files_and_folders_are_deleted_by_their_own_tools(files: FileSystem) -> None:

@@ -69,7 +69,7 @@ def approver(way: Way | None) -> Callable[..., Any]:
     """Who is asked: None is whoever is at the terminal, if it is one."""
     if way is None:
         way = "ask" if sys.stdin.isatty() and sys.stderr.isatty() else "none"
-    return {"ask": AtTerminal(), "all": _all, "none": _nobody}[way]
+    return AtTerminal() if way == "ask" else _all if way == "all" else _nobody
 
 
 def _all(agent: str, tool: str, arguments: Mapping[str, Any], why: str) -> bool:

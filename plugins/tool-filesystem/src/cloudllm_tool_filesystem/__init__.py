@@ -2,7 +2,7 @@
 
 from cloudllm_core import hookimpl
 
-from ._paths import FileError
+from ._names import FileError
 from .filesystem import FileSystem
 
 __all__ = ["FileError", "FileSystem"]

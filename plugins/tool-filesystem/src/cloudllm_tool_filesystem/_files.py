@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import stat
-from collections.abc import Iterator
 from contextlib import suppress
 
-import attrs
+from ._names import FileError
+from ._root import Spot
+from ._text import LONGEST_MARK, decode, encode, encoding_of, whole_characters
 
-from ._paths import FileError, Spot, below, kind_of
-
-_TEMPORARY = re.compile(r"\.cloudllm-[0-9a-f]{16}\.tmp")
+CHUNK = 2**20
+"""Bytes read at once of a file that holds more than it says."""
 
 
 def check_file(spot: Spot, found: os.stat_result, *, changing: bool = False) -> None:
@@ -21,10 +20,12 @@ def check_file(spot: Spot, found: os.stat_result, *, changing: bool = False) -> 
     Let only an ordinary file through.
 
     Raises:
-        FileError: a directory, pipe or device; or, for *changing*, a file with a second name somewhere.
+        FileError: a directory, link, pipe or device; or, for *changing*, a file with a second name somewhere.
     """
     if stat.S_ISDIR(found.st_mode):
         raise FileError(spot.path, "is a directory, not a file", "Use list_directory to see what is in it.")
+    if stat.S_ISLNK(found.st_mode):
+        raise FileError(spot.path, "is a symbolic link", "Name the file it leads to.")
     if not stat.S_ISREG(found.st_mode):
         raise FileError(spot.path, "is a pipe, device or socket", "Only ordinary files can be used.")
     if changing and found.st_nlink > 1:
@@ -32,63 +33,77 @@ def check_file(spot: Spot, found: os.stat_result, *, changing: bool = False) -> 
         raise FileError(spot.path, what, "Write to a new file instead.")
 
 
-def _open(spot: Spot, flags: int, *, changing: bool) -> int:
+def _open(spot: Spot, flags: int, *, changing: bool = False) -> tuple[int, os.stat_result]:
     check_file(spot, spot.find(), changing=changing)  # before opening: to open a device may already do something
     # O_NONBLOCK: what was put there since the check may be a pipe, and to open it must not wait.
     fd = os.open(spot.name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, dir_fd=spot.directory)
     try:
-        check_file(spot, os.fstat(fd), changing=changing)
+        found = os.fstat(fd)
+        check_file(spot, found, changing=changing)
     except BaseException:
         os.close(fd)
         raise
-    return fd
+    return fd, found
 
 
-def read_text(spot: Spot, limit: int, *, changing: bool = False) -> str:
+def read_text(spot: Spot, limit: int, encoding: str, *, changing: bool = False) -> tuple[str, str]:
     """
-    The whole text of the file at *spot*.
+    The whole text of the file at *spot*, and its encoding: *encoding*, or what its byte order mark says.
 
     Raises:
-        FileError: no ordinary file, more than *limit* bytes, or not UTF-8 text.
+        FileError: no ordinary file, more than *limit* bytes, or not text.
     """
-    with open(_open(spot, os.O_RDONLY, changing=changing), "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        data = file.read(limit + 1)
-    if max(size, len(data)) > limit:
-        what = f"holds {max(size, len(data)):,} bytes, more than the {limit:,} allowed"
-        raise FileError(spot.path, what, "Use a smaller file, or ask for a larger max_bytes.")
+    fd, found = _open(spot, os.O_RDONLY, changing=changing)
     try:
-        text = data.decode()
-    except UnicodeDecodeError as problem:
-        what = f"is not UTF-8 text (byte 0x{data[problem.start]:02x} at {problem.start:,})"
-        raise FileError(spot.path, what, "It is a binary file; only text can be read.") from None
-    if "\0" in text:
-        what = f"is not text (byte 0x00 at {text.index(chr(0)):,})"
-        raise FileError(spot.path, what, "It is a binary file; only text can be read.")
-    return text
+        data = _whole(fd, found.st_size, limit)
+    finally:
+        os.close(fd)
+    if max(found.st_size, len(data)) > limit:
+        what = f"holds {max(found.st_size, len(data)):,} bytes, more than the {limit:,} allowed"
+        raise FileError(spot.path, what, "Read a part of it with offset and length, or ask for a larger max_bytes.")
+    encoding = encoding_of(data[:LONGEST_MARK], encoding)
+    return decode(spot.path, data, encoding, found.st_size), encoding
 
 
-def as_bytes(path: str, text: str, limit: int) -> bytes:
-    """*text* as it goes into the file *path*. Raises: FileError if it is no text, or too long."""
+def _whole(fd: int, size: int, limit: int) -> bytes:
+    if size > limit:
+        return b""
+    data = os.read(fd, size + 1)  # the one more says at once whether there is more
+    if len(data) == size:
+        return data
+    rest = [data]
+    while rest[-1] and (left := limit + 1 - sum(map(len, rest))) > 0:
+        rest.append(os.read(fd, min(left, CHUNK)))
+    return b"".join(rest)
+
+
+def read_part(spot: Spot, offset: int, length: int, encoding: str) -> str:
+    """
+    The text of the characters that begin in *length* bytes from *offset* on; the file may be of any size.
+
+    Raises:
+        FileError: no ordinary file, not text, or too short.
+    """
+    fd, found = _open(spot, os.O_RDONLY)
     try:
-        data = text.encode()
-    except UnicodeEncodeError as problem:
-        what = f"cannot take half a character (U+{ord(text[problem.start]):04X} at {problem.start:,})"
-        raise FileError(path, what, "Send whole Unicode characters.") from None
-    if b"\0" in data:
-        raise FileError(path, "cannot take a NUL character", "Only text can be written.")
-    if len(data) > limit:
-        what = f"would hold {len(data):,} bytes, more than the {limit:,} allowed"
-        raise FileError(path, what, "Write less, or split it into several files.")
-    return data
+        data = os.pread(fd, length + 3, offset)
+    finally:
+        os.close(fd)
+    if not data and offset:
+        what = f"holds {found.st_size:,} bytes and none is at {offset:,}"
+        raise FileError(spot.path, what, "Choose a smaller offset; the first byte is at 0.")
+    data = whole_characters(data, offset, length) if encoding == "utf-8" else data[:length]
+    return decode(spot.path, data, encoding, found.st_size, offset)
 
 
 def replace(spot: Spot, data: bytes) -> None:
     """Put *data* at *spot* in one step: a reader sees the old file or the new one, whatever goes wrong."""
-    if found := spot.look():
+    if found := spot.found:
         check_file(spot, found, changing=True)
     temporary = f".cloudllm-{secrets.token_hex(8)}.tmp"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666, dir_fd=spot.directory)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    # What replaces a file may be as private as it was, so until its mode is set it is nobody else's.
+    fd = os.open(temporary, flags, 0o600 if found else 0o666, dir_fd=spot.directory)
     try:
         with open(fd, "wb") as file:
             file.write(data)
@@ -103,75 +118,26 @@ def replace(spot: Spot, data: bytes) -> None:
         raise
 
 
-def append(spot: Spot, data: bytes, limit: int) -> None:
-    """Add *data* to the end of the file at *spot*, or make it; all of it or nothing."""
-    if spot.look() is None:
-        return replace(spot, data)
-    with open(_open(spot, os.O_WRONLY | os.O_APPEND, changing=True), "ab", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size + len(data) > limit:
-            what = f"would hold {size + len(data):,} bytes, more than the {limit:,} allowed"
+def append(spot: Spot, text: str, limit: int, encoding: str) -> int:
+    """Add *text* to the end of the file at *spot*, or make it; all of it or nothing. The bytes added."""
+    if spot.found is None:
+        data = encode(spot.path, text, encoding, limit)
+        replace(spot, data)
+        return len(data)
+    fd, found = _open(spot, os.O_RDWR | os.O_APPEND, changing=True)
+    try:
+        data = encode(spot.path, text, encoding_of(os.pread(fd, LONGEST_MARK, 0), encoding), limit)
+        if found.st_size + len(data) > limit:
+            what = f"would hold {found.st_size + len(data):,} bytes, more than the {limit:,} allowed"
             raise FileError(spot.path, what, "Begin another file.")
         try:
             rest = memoryview(data)
             while rest:
-                rest = rest[os.write(file.fileno(), rest) :]
+                rest = rest[os.write(fd, rest) :]
+            os.fsync(fd)
         except BaseException:
-            os.ftruncate(file.fileno(), size)
+            os.ftruncate(fd, found.st_size)
             raise
-
-
-@attrs.frozen
-class Entry:
-    """Something found in a directory, at *parts* below where the search began."""
-
-    parts: tuple[str, ...]
-    kind: str
-    size: int
-
-    def below(self, parents: tuple[str, ...] = ()) -> str:
-        """The path from *parents* on, fit to be shown: a name that is not Unicode gets replacement marks."""
-        return "/".join((*parents, *self.parts)).encode(errors="surrogateescape").decode(errors="replace")
-
-
-def entries(fd: int, parents: tuple[str, ...] = ()) -> list[Entry]:
-    """What the directory *fd* holds, by name; links are named, never followed."""
-    found = []
-    with os.scandir(fd) as items:
-        for item in items:
-            if _TEMPORARY.fullmatch(item.name):
-                continue
-            try:
-                status = item.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # gone since the directory was read, so not in it
-            kind = kind_of(status.st_mode)
-            found.append(Entry((*parents, item.name), kind, status.st_size if kind == "file" else 0))
-    return sorted(found, key=lambda entry: entry.parts)
-
-
-def tree(fd: int, missed: list[str]) -> Iterator[Entry]:
-    """Everything below the directory *fd*, each directory before what it holds; *missed* takes those not readable."""
-    waiting = entries(fd)[::-1]
-    while waiting:
-        entry = waiting.pop()
-        yield entry
-        if entry.kind == "directory":
-            try:
-                with below(fd, entry.parts) as inner:
-                    waiting.extend(entries(inner, entry.parts)[::-1])
-            except (OSError, FileError):
-                missed.append(entry.below())
-
-
-def remove_tree(fd: int, name: str) -> None:
-    """Delete the directory *name* in *fd* with all it holds; links in it go, what they point to stays."""
-    with below(fd, (name,)) as inner:
-        with os.scandir(inner) as items:
-            found = [(item.name, item.is_dir(follow_symlinks=False)) for item in items]
-        for child, is_directory in found:
-            if is_directory:
-                remove_tree(inner, child)
-            else:
-                os.unlink(child, dir_fd=inner)
-    os.rmdir(name, dir_fd=fd)
+    finally:
+        os.close(fd)
+    return len(data)

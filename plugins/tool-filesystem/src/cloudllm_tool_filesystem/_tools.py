@@ -18,8 +18,8 @@ def _flag(description: str) -> dict[str, Any]:
     return {"type": "boolean", "description": description, "default": False}
 
 
-def _line(description: str) -> dict[str, Any]:
-    return {"type": "integer", "description": description, "minimum": 1}
+def _line(description: str, least: int = 1) -> dict[str, Any]:
+    return {"type": "integer", "description": description, "minimum": least}
 
 
 def _tool(effect: Any, name: str, description: str, required: str, **parameters: dict[str, Any]) -> ToolDefinition:
@@ -36,11 +36,13 @@ DEFINITIONS = (
     _tool(
         "read",
         "read_file",
-        "Read a UTF-8 text file, whole or some of its lines.",
+        "Read a text file, whole, some of its lines, or some of its bytes (for very large files).",
         "path",
         path=_PATH,
         start_line=_line("First line to read, counted from 1."),
         end_line=_line("Last line to read, itself included."),
+        offset=_line("First byte to read, counted from 0; not together with lines.", 0),
+        length=_line("How many bytes to read from there; the next part begins at offset + length."),
     ),
     _tool(
         "idempotent",
@@ -82,7 +84,15 @@ DEFINITIONS = (
         "path",
         path=_PATH,
     ),
-    _tool("write", "delete_file", "Delete one file.", "path", path=_PATH),
+    _tool(
+        "write",
+        "move_file",
+        "Move or rename one file. Nothing may be at the new path yet; folders missing on the way are made.",
+        "path new_path",
+        path=_PATH,
+        new_path=_text("Where it shall be, below the root, its name included."),
+    ),
+    _tool("write", "delete_file", "Delete one file; of a link the link itself.", "path", path=_PATH),
     _tool(
         "write",
         "delete_directory",
@@ -101,11 +111,18 @@ DEFINITIONS = (
     _tool(
         "read",
         "search_files",
-        "Find files and folders whose name holds some text, or lines of text files that do. Upper and lower case are "
-        "the same.",
+        "Find files and folders by name, or lines of files that hold some text. Upper and lower case are the same.",
         "query",
-        query=_text("The text to look for.", minLength=1),
+        query=_text(
+            "A piece of the name, or a pattern such as '*.md' or 'src/**/test_*.py'; with contents plain text to look "
+            "for in lines.",
+            minLength=1,
+        ),
         path=_FOLDER,
         contents=_flag("Whether to search the lines of files instead of their names."),
+        names=_text("Look only at files that fit this, such as '*.py'.", minLength=1, maxLength=1024),
     ),
 )
+
+SHOWS = frozenset({"read_file", "list_directory", "search_files"})
+"""The tools whose results hold what somebody else may have written."""
