@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 
-from . import files, http_tool, memory, providers, sandbox, startup, traffic, turns
+from . import files, http_tool, memory, providers, sandbox, startup, tools, traffic, turns
 
 
 def main() -> None:
@@ -19,6 +19,7 @@ def main() -> None:
         ("Bytes", traffic.rows),
         ("Claims and thoughts", memory.rows),
         ("Providers", providers.rows),
+        ("Tools", tools.rows),
         ("Files", files.rows),
         ("HTTP", http_tool.rows),
         ("Sandbox", sandbox.rows),
