@@ -227,6 +227,13 @@ class AgentRetried(AgentEvent):
 
 
 @attrs.frozen(kw_only=True)
+class AgentHeldBack(AgentEvent):
+    """A model call that has been answered was held back before it was sent: others were to go first."""
+
+    seconds: float
+
+
+@attrs.frozen(kw_only=True)
 class ToolCallDetected(AgentEvent):
     """A model asked for a tool, and the call begins."""
 

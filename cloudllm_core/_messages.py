@@ -255,6 +255,9 @@ class Completion:
     provider: str = ""
     """Who answered, where it was another than the one asked: a fallback."""
 
+    waited: float = 0.0
+    """Seconds for which the call was held back before it was sent, so as not to ask for too much at once."""
+
     def to_json(self) -> dict[str, Json]:
         body = {
             "message": self.message.to_json(),
@@ -263,7 +266,8 @@ class Completion:
             "model": self.model,
             "request_id": self.request_id,
         }
-        return body | {"provider": self.provider} if self.provider else body
+        rare = {"provider": self.provider, "waited": self.waited}
+        return body | {name: value for name, value in rare.items() if value}
 
     @classmethod
     def from_json(cls, body: JsonObject) -> Completion:
@@ -275,6 +279,7 @@ class Completion:
             body["model"],
             body["request_id"],
             body.get("provider", ""),
+            body.get("waited", 0.0),
         )
 
 

@@ -10,7 +10,7 @@ import attrs
 
 from ._calls import Member
 from ._contracts import Request
-from ._events import AgentRetried
+from ._events import AgentHeldBack, AgentRetried
 from ._journal import digest_text
 from ._messages import NO_USAGE, Completion, Json, JsonObject, Message, Usage
 from ._run import Run
@@ -150,6 +150,8 @@ class ModelCall:
             raise
         ledger.settle(taken, completion.usage, member.tariff and member.tariff.of(completion))
         member.pay(completion)
+        if completion.waited:
+            self.run.spine.note(AgentHeldBack(agent=member.name, seconds=completion.waited))
         if completion.usage is None:
             self.known = False
         else:

@@ -3,6 +3,7 @@
 from ._events import (
     AgentEvent,
     AgentFailed,
+    AgentHeldBack,
     AgentResponded,
     AgentRetried,
     AgentSelected,
@@ -48,6 +49,7 @@ from ._signals import LLMContentDelta, LLMReasoningDelta, LLMWaiting, Signal
 __all__ = [
     "AgentEvent",
     "AgentFailed",
+    "AgentHeldBack",
     "AgentResponded",
     "AgentRetried",
     "AgentSelected",

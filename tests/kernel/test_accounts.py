@@ -24,7 +24,7 @@ from cloudllm_core import (
     tool,
 )
 from cloudllm_core._prices import Account, PriceBook
-from cloudllm_core.events import ForeignPartsDropped, LLMContentDelta, LLMWaiting
+from cloudllm_core.events import AgentHeldBack, ForeignPartsDropped, LLMContentDelta, LLMWaiting
 from cloudllm_core.testing import ScriptedProvider, VirtualLoop, call, run_virtually
 from tests.kernel.stories import InTurn, replay, tell
 
@@ -157,3 +157,12 @@ def test_a_quiet_call_is_heard_of_every_ten_seconds() -> None:
         return [signal.seconds if isinstance(signal, LLMWaiting) else type(signal) for signal in heard]
 
     assert [10.0, 20.0, LLMContentDelta, 40.0] == run_virtually(main)
+
+
+def test_a_call_that_was_held_back_is_an_event() -> None:
+    """With the seconds that its provider gave; the others are none."""
+    line = Completion(Message.assistant("Hello."), waited=2.5)
+    show = tell(InTurn(2), {"ada": [line, "Hello again."]})
+    replay(show)
+
+    assert [AgentHeldBack(agent="ada", seconds=2.5)] == show.notebook.events(AgentHeldBack)

@@ -251,3 +251,14 @@ def test_one_cancelled_in_the_moment_it_is_let_in_leaves_its_place() -> None:
             pass
 
     run_virtually(main)
+
+
+def test_a_call_that_waited_says_how_long() -> None:
+    """With room for one at a time, the second waits for the first; who did not have to wait says nothing."""
+
+    async def main(loop: VirtualLoop) -> list[float]:
+        provider = Resilient(Narrow(2), maximum=1)
+        request = Request(model="m", instructions="", messages=(Message.user("Hello."),))
+        return [answer.waited for answer in await asyncio.gather(*[provider.complete(request) for _ in range(3)])]
+
+    assert [0.0, 0.1, 0.2] == run_virtually(main)

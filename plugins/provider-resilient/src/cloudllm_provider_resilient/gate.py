@@ -50,12 +50,14 @@ class Gate:
         self.limit = min(self.maximum, BEGINNING)
 
     @asynccontextmanager
-    async def passing(self) -> AsyncIterator[None]:
-        """Wait for one's turn; what comes of the block teaches the gate."""
+    async def passing(self) -> AsyncIterator[float]:
+        """Wait for one's turn, and say how many seconds that took; what comes of the block teaches the gate."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         await self._enter()
         since = self._refusals
         try:
-            yield
+            yield loop.time() - began
         except (RateLimited, Overloaded) as problem:
             self._refused(since, problem.retry_after)
             raise

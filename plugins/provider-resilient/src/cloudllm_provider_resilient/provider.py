@@ -19,6 +19,9 @@ from .patience import PARTIAL, Patience
 Call: TypeAlias = Callable[[Provider, Request], Awaitable[Completion]]
 
 _SETTINGS = ("attempts", "first", "longest", "seconds", "fallback", "gate", "maximum")
+NOTED = 0.1
+"""Seconds at the gate that are worth an event."""
+
 _OWN_FAULT = (BadRequest, ContentFiltered)
 """What another model would not, or should not, mend."""
 
@@ -172,20 +175,22 @@ class Resilient(Provider):
             # another model's call is another call
             own = attrs.evolve(request, model=model, key=f"{request.key}/{number}" if number else request.key)
             try:
-                async with self._passing(number, model):
+                async with self._passing(number, model) as waited:
                     completion = await call(provider, own)
             except ProviderError as problem:
                 problems.append((who, problem))
                 if not may_go_on() or isinstance(problems[0][1], _OWN_FAULT):
                     break
             else:
+                if waited >= NOTED:
+                    completion = attrs.evolve(completion, waited=round(waited, 3))
                 if not number:
                     return completion
                 return attrs.evolve(completion, model=completion.model or model, provider=provider.name)
         raise _together(problems)
 
-    def _passing(self, number: int, model: str) -> contextlib.AbstractAsyncContextManager[None]:
-        return contextlib.nullcontext() if self._gates is None else self._gates.before((number, model)).passing()
+    def _passing(self, number: int, model: str) -> contextlib.AbstractAsyncContextManager[float]:
+        return contextlib.nullcontext(0.0) if self._gates is None else self._gates.before((number, model)).passing()
 
 
 def _together(problems: Sequence[tuple[str, ProviderError]]) -> ProviderError:
