@@ -296,3 +296,17 @@ def test_text_tools_change_no_answer_without_calls() -> None:
 
     assert plain == texts
     assert any(isinstance(part, Text) for answer in plain for part in answer.message.parts)
+
+
+def test_the_models_are_listed() -> None:
+    """`models` asks ``/models`` at the base_url, with the key if one is given, also where tools go as text."""
+
+    async def main() -> tuple[tuple[str, ...], str, str]:
+        async with loopback.serving(loopback.http(200, {"data": [{"id": "b/2"}, {"id": "a/1"}]})) as server:
+            provider = Compatible(base_url=server.url, api_key="mine", text_tools=True)
+            found = await provider.models()
+            await provider.aclose()
+            first, headers, _ = server.requests[0]
+            return found, first, headers["authorization"]
+
+    assert (("a/1", "b/2"), "GET /v1/models HTTP/1.1", "Bearer mine") == asyncio.run(main())

@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 import cloudllm_provider_gemini
-from cloudllm_core import Message, Request
+from cloudllm_core import Message, Request, Secret
 from cloudllm_core.errors import (
     AuthenticationFailed,
     BadRequest,
@@ -92,7 +92,7 @@ class Server:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 first, *lines = head.strip().split("\r\n")
                 headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-                body = json.loads(await reader.readexactly(int(headers["content-length"])))
+                body = json.loads(await reader.readexactly(int(headers.get("content-length", 0))) or b"null")
                 reply = self.replies[min(len(self.requests), len(self.replies) - 1)]
                 self.requests.append((first, headers, body))
                 if isinstance(reply, bytes):
@@ -290,16 +290,36 @@ def test_the_key_shows_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     assert error.__suppress_context__
 
 
+def test_a_key_may_be_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `Secret` is taken as it is, and its name is all that shows; what is known and secret is told to the kernel."""
+    vault = Gemini(api_key=Secret(CANARY, "vault"), headers={"x-pass": Secret("swordfish", "door")})
+    monkeypatch.setenv("GEMINI_API_KEY", f"{CANARY}\n")
+    environment = Gemini()
+
+    assert "api_key=Secret(vault), " in repr(vault)
+    assert "headers={'x-pass': Secret(door)}" in repr(vault)
+    assert [("vault", CANARY), ("door", "swordfish")] == [(each.name, each.reveal()) for each in vault.secrets()]
+    assert [("GEMINI_API_KEY", CANARY)] == [(each.name, each.reveal()) for each in environment.secrets()]
+    monkeypatch.delenv("GEMINI_API_KEY")
+    assert () == environment.secrets()
+
+
 def test_settings_come_from_plain_data() -> None:
     """A table of a team file makes a provider; a wrong value is named without showing the others."""
     made = Gemini.from_settings({"base_url": "http://x", "timeout": 3, "headers": {"a": "b"}, "api_key": CANARY})
 
-    assert ("http://x", 3.0, {"a": "b"}) == (made.base_url, made.timeout, made.headers.reveal())
+    assert ("http://x", 3.0, {"a": Secret("b")}) == (
+        made.base_url,
+        made.timeout,
+        made.headers,
+    )
     for wrong in (
         {"base_url": "localhost"},
         {"timeout": 0},
         {"tiemout": 1},
         {"headers": {"a": 1}},
+        {"api_key": 5},
+        {"idle_timeout": 0},
         {"headers": {"a": f"{CANARY}\n"}},
     ):
         with pytest.raises(SettingsError) as caught:
@@ -530,6 +550,57 @@ def test_cancellation_passes_untouched_and_hangs_up(begun: bytes) -> None:
             await provider.aclose()
 
     asyncio.run(main())
+
+
+# -- models -------------------------------------------------------------------
+
+
+def listing(*replies: bytes, **settings: Any) -> tuple[Any, list[str]]:
+    """What `models` brings, an answer or an error, and the first lines of the requests."""
+
+    async def main() -> tuple[Any, list[str]]:
+        async with serving(*replies) as server:
+            provider = Gemini(base_url=server.url, **settings)
+            try:
+                found: Any = await provider.models()
+            except ProviderError as problem:
+                found = problem
+            finally:
+                await provider.aclose()
+            return found, [first for first, _, _ in server.requests]
+
+    return asyncio.run(main())
+
+
+def test_the_models_that_generate_content_are_listed_page_by_page() -> None:
+    """`models` gives the names on all pages, sorted, of those models that can be asked."""
+    pages = [{"models": [{"name": "models/b", "supportedGenerationMethods": ["countTokens", "generateContent"]},
+                         {"name": "models/e", "supportedGenerationMethods": ["embedContent"]}, {}],
+              "nextPageToken": "x+y"},
+             {"models": [{"name": "models/a"}]}]  # fmt: skip
+    asked = ["GET /v1/models?pageSize=1000 HTTP/1.1", "GET /v1/models?pageSize=1000&pageToken=x%2By HTTP/1.1"]
+
+    assert (("a", "b"), asked) == listing(*(http(200, page) for page in pages))
+
+
+def test_a_list_that_is_none_is_an_error_like_any() -> None:
+    """A refused key is `AuthenticationFailed`; what is no list says how it begins; one without an end is given up."""
+    body = {"error": {"code": 401, "message": f"API key not valid: {CANARY}", "status": "UNAUTHENTICATED"}}
+    refused, _ = listing(http(401, body), api_key=CANARY)
+    page, _ = listing(http(200, b"<html>Hello"))
+    endless, asked = listing(http(200, {"models": [], "nextPageToken": "x"}))
+
+    assert AuthenticationFailed is type(refused)
+    assert "gemini (HTTP 401): API key not valid: ***. Check the key in api_key." == str(refused)
+    assert BadResponse is type(page)
+    assert "the answer is no list of models; it begins with '<html>Hello'" == page.problem
+    assert ("the answer has more than 100 pages", 100) == (endless.problem, len(asked))
+
+
+def test_who_lists_models_needs_a_key_too() -> None:
+    """A missing key is said before anything is sent, and names its variable."""
+    with pytest.raises(AuthenticationFailed, match="Set GEMINI_API_KEY, or pass api_key"):
+        asyncio.run(Gemini().models())
 
 
 # -- connections --------------------------------------------------------------

@@ -170,3 +170,19 @@ def test_recorded_answers_are_read_as_expected(api: Any) -> None:
         assert [] == recorded.report(some, split)
         assert [] == recorded.broken_off(server, make, some, 0.5, "close")
         assert [] == recorded.ended_early(server, make, some, 0.6)
+
+
+def test_the_models_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`models` asks ``/models`` at home, with the key."""
+
+    async def main() -> tuple[tuple[str, ...], str, str]:
+        async with loopback.serving(loopback.http(200, {"data": [{"id": "b/2"}, {"id": "a/1"}]})) as server:
+            monkeypatch.setattr(Grok, "home", server.url)
+            monkeypatch.setenv("XAI_API_KEY", "mine")
+            provider = Grok()
+            found = await provider.models()
+            await provider.aclose()
+            first, headers, _ = server.requests[0]
+            return found, first, headers["authorization"]
+
+    assert (("a/1", "b/2"), "GET /v1/models HTTP/1.1", "Bearer mine") == asyncio.run(main())

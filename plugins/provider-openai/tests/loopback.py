@@ -54,7 +54,7 @@ class Server:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 first, *lines = head.strip().split("\r\n")
                 headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-                body = json.loads(await reader.readexactly(int(headers["content-length"])))
+                body = json.loads(await reader.readexactly(int(headers.get("content-length", 0))) or b"null")
                 reply = self.replies[min(len(self.requests), len(self.replies) - 1)]
                 self.requests.append((first, headers, body))
                 if isinstance(reply, bytes):

@@ -16,7 +16,7 @@ import attrs
 import pytest
 
 import cloudllm_provider_openai
-from cloudllm_core import Message, Request
+from cloudllm_core import Message, Request, Secret
 from cloudllm_core.errors import (
     AuthenticationFailed,
     BadRequest,
@@ -226,16 +226,36 @@ def test_the_key_shows_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     assert error.__suppress_context__
 
 
+def test_a_key_may_be_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `Secret` is taken as it is, and its name is all that shows; what is known and secret is told to the kernel."""
+    vault = OpenAI(api_key=Secret(CANARY, "vault"), headers={"x-pass": Secret("swordfish", "door")})
+    monkeypatch.setenv("OPENAI_API_KEY", f"{CANARY}\n")
+    environment = OpenAI()
+
+    assert "api_key=Secret(vault), " in repr(vault)
+    assert "headers={'x-pass': Secret(door)}" in repr(vault)
+    assert [("vault", CANARY), ("door", "swordfish")] == [(each.name, each.reveal()) for each in vault.secrets()]
+    assert [("OPENAI_API_KEY", CANARY)] == [(each.name, each.reveal()) for each in environment.secrets()]
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert () == environment.secrets()
+
+
 def test_settings_come_from_plain_data() -> None:
     """A table of a team file makes a provider; a wrong value is named without showing the others."""
     made = OpenAI.from_settings({"base_url": "http://x/v1", "timeout": 3, "headers": {"a": "b"}, "api_key": CANARY})
 
-    assert ("http://x/v1", 3.0, {"a": "b"}) == (made.base_url, made.timeout, made.headers.reveal())
+    assert ("http://x/v1", 3.0, {"a": Secret("b")}) == (
+        made.base_url,
+        made.timeout,
+        made.headers,
+    )
     for wrong in (
         {"base_url": "localhost"},
         {"timeout": 0},
         {"tiemout": 1},
         {"headers": {"a": 1}},
+        {"api_key": 5},
+        {"idle_timeout": 0},
         {"headers": {"a": f"{CANARY}\n"}},
     ):
         with pytest.raises(SettingsError) as caught:
@@ -465,6 +485,51 @@ def test_cancellation_passes_untouched_and_hangs_up(begun: bytes) -> None:
             await provider.aclose()
 
     asyncio.run(main())
+
+
+# -- models -------------------------------------------------------------------
+
+
+def listing(*replies: bytes, **settings: Any) -> tuple[Any, list[str]]:
+    """What `models` brings, an answer or an error, and the first lines of the requests."""
+
+    async def main() -> tuple[Any, list[str]]:
+        async with serving(*replies) as server:
+            provider = OpenAI(base_url=server.url, **settings)
+            try:
+                found: Any = await provider.models()
+            except ProviderError as problem:
+                found = problem
+            finally:
+                await provider.aclose()
+            return found, [first for first, _, _ in server.requests]
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("whole", [{"object": "list", "data": [{"id": "b"}, {"id": "a"}, {"id": "b"}, {"id": 5}, "c"]},
+                                   [{"id": "b"}, {"id": "a"}]])  # fmt: skip
+def test_the_models_are_listed(whole: Any) -> None:
+    """`models` gives the names that ``/models`` below the base_url lists, sorted, whether in an object or bare."""
+    assert (("a", "b"), ["GET /v1/models HTTP/1.1"]) == listing(http(200, whole))
+
+
+def test_a_list_that_is_none_is_an_error_like_any() -> None:
+    """A refused key is `AuthenticationFailed`; what is no list says how it begins; a silent server is too late."""
+    refused, _ = listing(http(401, {"error": {"message": f"Incorrect API key provided: {CANARY}"}}), api_key=CANARY)
+    page, _ = listing(http(200, b"<html>Hello"))
+
+    assert AuthenticationFailed is type(refused)
+    assert "openai (HTTP 401): Incorrect API key provided: ***. Check the key in api_key." == str(refused)
+    assert BadResponse is type(page)
+    assert "the answer is no list of models; it begins with '<html>Hello'" == page.problem
+    assert "no whole answer came within 0.05 seconds" == listing(hang, timeout=0.05)[0].problem  # type: ignore[arg-type]
+
+
+def test_who_lists_models_needs_a_key_too() -> None:
+    """A missing key is said before anything is sent, and names its variable."""
+    with pytest.raises(AuthenticationFailed, match="Set OPENAI_API_KEY, or pass api_key"):
+        asyncio.run(OpenAI().models())
 
 
 # -- connections --------------------------------------------------------------

@@ -6,38 +6,20 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import attrs
 
+from cloudllm_core import Secret
 from cloudllm_core.errors import BadResponse, ConnectionFailed, ProviderError, ProviderTimeout
 
+from .deadlines import Watch
 from .wire import Origin, failure
 
 if TYPE_CHECKING:
     import httpx2
     from anthropic import AsyncAnthropic
-
-T = TypeVar("T")
-
-CONNECT = 30.0
-"""Seconds a connection may take; a busy loop that opens a thousand at once needs more than the SDK's five."""
-
-
-class Hidden(Generic[T]):
-    """A value that shows in no repr, log, error or journal; `reveal` gives it back."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: T) -> None:
-        self._value = value
-
-    def reveal(self) -> T:
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Hidden()"
 
 
 @attrs.frozen(kw_only=True)
@@ -45,9 +27,10 @@ class Door:
     """Where to knock, and with which key."""
 
     base_url: str
-    key: str = attrs.field(repr=False)
+    key: Secret
     headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     timeout: float = 600.0
+    connect_timeout: float = 30.0
 
 
 class Connections:
@@ -85,22 +68,29 @@ class Connections:
 
 def _connect(door: Door) -> AsyncAnthropic:
     import httpx2
-    from anthropic import AsyncAnthropic
+    from anthropic import AsyncAnthropic, DefaultAsyncHttpxClient
 
+    from .transport import EVERYWHERE, Transport
+
+    trust = httpx2.create_ssl_context()
     return AsyncAnthropic(
-        api_key=door.key,
+        api_key=door.key.reveal(),
         base_url=door.base_url,
         default_headers=dict(door.headers),
         max_retries=0,
         open_telemetry=False,
-        timeout=httpx2.Timeout(door.timeout, connect=min(CONNECT, door.timeout)),
+        timeout=httpx2.Timeout(door.timeout, connect=min(door.connect_timeout, door.timeout)),
+        http_client=DefaultAsyncHttpxClient(verify=trust, mounts={EVERYWHERE: Transport(trust)}),
     )
 
 
 @asynccontextmanager
-async def posted(client: AsyncAnthropic, path: str, content: bytes) -> AsyncIterator[httpx2.Response]:
+async def answered(
+    client: AsyncAnthropic, path: str, content: bytes | None = None, watch: Watch | None = None
+) -> AsyncIterator[httpx2.Response]:
     """
-    The answer to *content*, its body unread; leaving the block closes it.
+    The answer to *content*, or to a question for what is at *path*, its body unread; leaving the block closes it.
+    A stream is kept in time by *watch*.
 
     The body goes as bytes and the answer comes as it is: the SDK's own way walks every message of
     the history, and hides whether a stream came to its end.
@@ -108,10 +98,13 @@ async def posted(client: AsyncAnthropic, path: str, content: bytes) -> AsyncIter
     import httpx2
     from anthropic import AsyncStream
 
-    response: Any = await client.post(
-        path, content=content, cast_to=httpx2.Response, stream=True, stream_cls=AsyncStream[Any]
-    )
+    way: dict[str, Any] = {"cast_to": httpx2.Response, "stream": True, "stream_cls": AsyncStream[Any]}
+    if watch is not None:
+        watch.start()
+    response: Any = await (client.get(path, **way) if content is None else client.post(path, content=content, **way))
     try:
+        if watch is not None:
+            response.aiter_bytes = watch.over(response.aiter_bytes)
         yield response
     finally:
         await response.aclose()
@@ -131,12 +124,10 @@ def translated(origin: Origin, door: Door) -> Iterator[None]:
         yield
     except ProviderError as problem:
         error = problem
-    except TimeoutError:
-        error = ProviderTimeout(**origin.facts(), problem=f"no whole answer came within {door.timeout:g} seconds")
     except anthropic.APIStatusError as problem:
         error = _refused(problem.response, origin)
     except (anthropic.APITimeoutError, httpx2.TimeoutException) as problem:
-        error = ProviderTimeout(**origin.facts(), problem=f"no answer came in time ({_root(problem)})")
+        error = _late(problem, origin, door)
     except (anthropic.AnthropicError, httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as problem:
         error = ConnectionFailed(
             **origin.facts(),
@@ -145,8 +136,20 @@ def translated(origin: Origin, door: Door) -> Iterator[None]:
         )
     else:
         return
-    error.problem = error.problem.replace(door.key, "***")
+    error.problem = error.problem.replace(door.key.reveal(), "***")
     raise error from None
+
+
+def _late(problem: Exception, origin: Origin, door: Door) -> ProviderTimeout:
+    import httpx2
+
+    if isinstance(problem, httpx2.ConnectTimeout) or isinstance(problem.__cause__, httpx2.ConnectTimeout):
+        return ProviderTimeout(
+            **origin.facts(),
+            problem=f"no connection came about within {min(door.connect_timeout, door.timeout):g} seconds",
+            hint=f"Check that {_shown(door.base_url)} can be reached, or raise connect_timeout.",
+        )
+    return ProviderTimeout(**origin.facts(), problem=f"no answer came in time ({_root(problem)})")
 
 
 def _refused(response: httpx2.Response, origin: Origin) -> ProviderError:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import attrs
 
-from cloudllm_core import Completion, Emit, Provider, Request
+from cloudllm_core import Completion, Emit, Provider, Request, Secret
 from cloudllm_core.errors import AuthenticationFailed, BadRequest, SettingsError
 
-from .connection import Connections, Door, Hidden, posted, request_id, translated
+from .connection import Connections, Door, answered, request_id, translated
+from .deadlines import Deadlines, Watch, in_time
+from .listing import listed
 from .reading import read
 from .wire import Origin, encode, request_body
 
@@ -29,15 +31,24 @@ NO_SAMPLING = "2026-10-21"
 _ABOUT_SHAPE = re.compile(r"output_config|output_format|structured output|schema|grammar", re.IGNORECASE)
 
 
-def _hide(value: str | None) -> Hidden[str] | None:
-    return None if value is None else Hidden(value)
+def _key_secret(value: Secret | str | None) -> Secret | None:
+    return None if value is None else _secret("api_key", value, "api_key")
 
 
-def _hide_headers(value: dict[str, str] | None) -> Hidden[dict[str, str]]:
-    for name, text in (value or {}).items():
-        if not (_sendable(name) and _sendable(text)):
+def _header_secrets(value: Mapping[str, Secret | str] | None) -> dict[str, Secret]:
+    found = {name: _secret(f"headers.{name!a}", each, name) for name, each in (value or {}).items()}
+    for name, secret in found.items():
+        if not (_sendable(name) and _sendable(secret.reveal())):
             raise SettingsError(f"headers.{name!a}", "characters that no header can carry", "printable ASCII text")
-    return Hidden(dict(value or {}))
+    return found
+
+
+def _secret(where: str, value: Secret | str, name: str) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str):  # a team file may say anything; what it says may be a secret all the same
+        raise SettingsError(where, f"a value of the type {type(value).__name__}", "text")
+    return Secret(value, name)
 
 
 def _sendable(text: str) -> bool:
@@ -76,7 +87,7 @@ class Anthropic(Provider):
 
     base_url_variable: ClassVar[str | None] = "ANTHROPIC_BASE_URL"
 
-    api_key: Hidden[str] | None = attrs.field(default=None, converter=_hide)
+    api_key: Secret | None = attrs.field(default=None, converter=_key_secret)
     """The key itself; better leave it in the environment."""
 
     api_key_env: str | None = None
@@ -88,13 +99,22 @@ class Anthropic(Provider):
     timeout: float = attrs.field(default=600.0, validator=_positive)
     """Seconds one call may take, from the first byte sent to the last one read."""
 
+    connect_timeout: float = attrs.field(default=30.0, validator=_positive)
+    """Seconds a connection may take; a busy loop that opens a thousand at once needs more than the usual five."""
+
+    first_token_timeout: float = attrs.field(default=300.0, validator=_positive)
+    """Seconds until a stream begins to say something; pings say nothing. Some models think long before they speak."""
+
+    idle_timeout: float = attrs.field(default=180.0, validator=_positive)
+    """Seconds a stream may say nothing once it has begun."""
+
     max_tokens: int = attrs.field(default=16_384, validator=_positive)
     """The output cap where an agent's options set none; a budget of thought comes on top."""
 
     cache: bool = True
     """Whether to have the server cache tools, instructions and history."""
 
-    headers: Hidden[dict[str, str]] = attrs.field(default=None, converter=_hide_headers)
+    headers: dict[str, Secret] = attrs.field(default=None, converter=_header_secrets)
     """Sent along with each call."""
 
     _connections: Connections = attrs.field(factory=Connections, init=False, repr=False)
@@ -117,33 +137,54 @@ class Anthropic(Provider):
         """
         return await self._call(request, emit)
 
+    async def models(self) -> tuple[str, ...]:
+        """
+        The names of the models that the API lists, sorted.
+
+        Raises:
+            ProviderError: in its most fitting subclass.
+        """
+        door, origin = self._door(""), self._origin("")
+        async with in_time(self._deadlines(), origin):
+            with translated(origin, door):
+                return await listed(await self._connections.client(door), origin)
+
+    def secrets(self) -> tuple[Secret, ...]:
+        """The key, wherever it comes from, and the headers."""
+        return tuple(filter(None, (self._found_key(), *self.headers.values())))
+
     async def aclose(self) -> None:
         """Close the connection; the next call opens another."""
         await self._connections.aclose()
 
     async def _call(self, request: Request, emit: Emit | None) -> Completion:
         door = self._door(request.model)
-        origin = Origin(provider=self.name, model=request.model, key_hint=f"Check the key in {self._key_names()}.")
+        origin = self._origin(request.model)
         shape = (door.base_url, request.model, json.dumps(request.output, default=str))
         shaped = request.output is not None and shape not in self._connections.shapeless
         content = self._content(request, emit is not None, shaped)
-        with translated(origin, door):
-            async with asyncio.timeout(self.timeout):
-                try:
-                    return await self._posted(content, origin, door, emit)
-                except BadRequest as problem:
-                    shapeless = self._content(request, emit is not None, False)
-                    if shapeless == content or problem.status != 400 or not _ABOUT_SHAPE.search(problem.problem):
-                        raise
-                self._connections.shapeless.add(shape)
-                return await self._posted(shapeless, origin, door, emit)
+        async with in_time(self._deadlines(), origin) as watch:
+            try:
+                return await self._posted(content, origin, door, emit, watch)
+            except BadRequest as problem:
+                shapeless = self._content(request, emit is not None, False)
+                if shapeless == content or problem.status != 400 or not _ABOUT_SHAPE.search(problem.problem):
+                    raise
+            self._connections.shapeless.add(shape)
+            return await self._posted(shapeless, origin, door, emit, watch)
 
-    async def _posted(self, content: bytes, origin: Origin, door: Door, emit: Emit | None) -> Completion:
+    async def _posted(self, content: bytes, origin: Origin, door: Door, emit: Emit | None, watch: Watch) -> Completion:
         with translated(origin, door):
             client = await self._connections.client(door)
-            async with posted(client, "/v1/messages", content) as response:
+            async with answered(client, "/v1/messages", content, watch if emit else None) as response:
                 origin = attrs.evolve(origin, status=response.status_code, request_id=request_id(response.headers))
                 return await read(response, origin, emit)
+
+    def _deadlines(self) -> Deadlines:
+        return Deadlines(first_token=self.first_token_timeout, idle=self.idle_timeout, total=self.timeout)
+
+    def _origin(self, model: str) -> Origin:
+        return Origin(provider=self.name, model=model, key_hint=f"Check the key in {self._key_names()}.")
 
     def _content(self, request: Request, stream: bool, shaped: bool) -> bytes:
         body = request_body(
@@ -167,25 +208,25 @@ class Anthropic(Provider):
             ) from None
 
     def _takes_sampling(self) -> bool:
-        headers = {name.lower(): value for name, value in self.headers.reveal().items()}
+        headers = {name.lower(): value.reveal() for name, value in self.headers.items()}
         return self._address() != self.home or headers.get("anthropic-version", NO_SAMPLING) < NO_SAMPLING
 
     def _door(self, model: str) -> Door:
         return Door(
             base_url=self._address(),
             key=self._key(model),
-            headers=tuple(self.headers.reveal().items()),
+            headers=tuple((name, secret.reveal()) for name, secret in self.headers.items()),
             timeout=self.timeout,
+            connect_timeout=self.connect_timeout,
         )
 
     def _address(self) -> str:
         url = self.base_url or (self.base_url_variable and os.environ.get(self.base_url_variable)) or self.home
         return url.rstrip("/").removesuffix("/v1")
 
-    def _key(self, model: str) -> str:
-        names = (self.api_key_env,) if self.api_key_env else self.key_variables
-        key = self.api_key.reveal() if self.api_key else next(filter(None, map(os.environ.get, names)), "")
-        key = key.strip()
+    def _key(self, model: str) -> Secret:
+        names, secret = self._key_variables(), self._found_key()
+        key = secret.reveal()
         if not key and (self.api_key_env or self._address() == self.home):
             raise AuthenticationFailed(
                 problem=f"there is no API key: {' and '.join(names)} {'is' if len(names) == 1 else 'are'} not set",
@@ -200,7 +241,16 @@ class Anthropic(Provider):
                 model=model,
                 hint=f"Copy it again into {self._key_names()}.",
             )
-        return key or NO_KEY
+        return secret or Secret(NO_KEY)
+
+    def _found_key(self) -> Secret:
+        """The key, which may be empty."""
+        found = (Secret(os.environ[name], name) for name in self._key_variables() if os.environ.get(name))
+        secret = next(found, Secret("")) if self.api_key is None else self.api_key
+        return Secret(secret.reveal().strip(), secret.name)
+
+    def _key_variables(self) -> tuple[str, ...]:
+        return (self.api_key_env,) if self.api_key_env else self.key_variables
 
     def _key_names(self) -> str:
         return "api_key" if self.api_key else self.api_key_env or self.key_variables[0]

@@ -6,41 +6,20 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import attrs
 
+from cloudllm_core import Secret
 from cloudllm_core.errors import BadRequest, ConnectionFailed, ProviderError, ProviderTimeout
 
+from .deadlines import Watch
 from .wire import Origin
 
 if TYPE_CHECKING:
     import httpx2
     from google.genai import Client
-
-T = TypeVar("T")
-
-CONNECT = 30.0
-"""Seconds a connection may take; a busy loop that opens a thousand at once needs longer than usual."""
-
-CONNECTIONS = 1000
-"""How many may be open at once."""
-
-
-class Hidden(Generic[T]):
-    """A value that shows in no repr, log, error or journal; `reveal` gives it back."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: T) -> None:
-        self._value = value
-
-    def reveal(self) -> T:
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Hidden()"
 
 
 @attrs.frozen(kw_only=True)
@@ -48,10 +27,11 @@ class Door:
     """Where to knock, and with which key."""
 
     base_url: str
-    key: str = attrs.field(repr=False)
+    key: Secret
     api_version: str | None = None
     headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     timeout: float = 600.0
+    connect_timeout: float = 30.0
 
 
 @attrs.frozen(eq=False)
@@ -104,11 +84,13 @@ def _connect(door: Door) -> Line:
     from google.genai import Client
     from google.genai.types import HttpOptions
 
+    from .transport import EVERYWHERE, Transport
+
     trust = httpx2.create_ssl_context()  # a costly thing, of which the SDK would make two more
     http = httpx2.AsyncClient(
         verify=trust,
-        timeout=httpx2.Timeout(door.timeout, connect=min(CONNECT, door.timeout)),
-        limits=httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=100),
+        timeout=httpx2.Timeout(door.timeout, connect=min(door.connect_timeout, door.timeout)),
+        mounts={EVERYWHERE: Transport(trust)},
     )
     options = HttpOptions(
         base_url=door.base_url,
@@ -118,28 +100,39 @@ def _connect(door: Door) -> Line:
         client_args={"verify": trust},
         async_client_args={"verify": trust, "ssl": trust},
     )
-    return Line(Client(api_key=door.key, vertexai=False, http_options=options), http)
+    return Line(Client(api_key=door.key.reveal(), vertexai=False, http_options=options), http)
 
 
 @asynccontextmanager
-async def posted(
-    connections: Connections, door: Door, path: str, content: bytes, origin: Origin
+async def answered(
+    connections: Connections,
+    door: Door,
+    path: str,
+    origin: Origin,
+    content: bytes | None = None,
+    watch: Watch | None = None,
 ) -> AsyncIterator[httpx2.Response]:
     """
-    The answer to *content*, its body unread; leaving the block closes it.
+    The answer to *content*, or to a question for what is at *path*, its body unread; leaving the block closes it.
+    A stream is kept in time by *watch*.
 
     The SDK says where to and with which headers; the body goes as bytes and the answer comes as it
     is. Its own way walks every message of the history, calls functions by itself, breaks on comments
     in a stream, and hides whether a stream came to its end.
     """
+    method = "GET" if content is None else "POST"
     try:
         line = await connections.line(door)
-        call = line.sdk._api_client._build_request("post", path, {})
+        call = line.sdk._api_client._build_request(method.lower(), path, {})
     except (ValueError, ImportError) as problem:  # a key for other APIs, a proxy it cannot use
         raise BadRequest(**origin.facts(), problem=f"the SDK cannot make the request: {problem}") from None
-    request = line.http.build_request("POST", call.url, content=content, headers=call.headers)
-    response = await line.http.send(request, stream=True)
+    request = line.http.build_request(method, call.url, content=content, headers=call.headers)
+    if watch is not None:
+        watch.start()
+    response: Any = await line.http.send(request, stream=True)
     try:
+        if watch is not None:
+            response.aiter_bytes = watch.over(response.aiter_bytes)
         yield response
     finally:
         await response.aclose()
@@ -158,8 +151,12 @@ def translated(origin: Origin, door: Door) -> Iterator[None]:
         yield
     except ProviderError as problem:
         error = problem
-    except TimeoutError:
-        error = ProviderTimeout(**origin.facts(), problem=f"no whole answer came within {door.timeout:g} seconds")
+    except httpx2.ConnectTimeout:
+        error = ProviderTimeout(
+            **origin.facts(),
+            problem=f"no connection came about within {min(door.connect_timeout, door.timeout):g} seconds",
+            hint=f"Check that {_shown(door.base_url)} can be reached, or raise connect_timeout.",
+        )
     except httpx2.TimeoutException as problem:
         error = ProviderTimeout(**origin.facts(), problem=f"no answer came in time ({_root(problem)})")
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as problem:
@@ -170,7 +167,7 @@ def translated(origin: Origin, door: Door) -> Iterator[None]:
         )
     else:
         return
-    error.problem = error.problem.replace(door.key, "***")
+    error.problem = error.problem.replace(door.key.reveal(), "***")
     raise error from None
 
 

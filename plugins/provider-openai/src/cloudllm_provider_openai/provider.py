@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import attrs
 
-from cloudllm_core import Completion, Provider, Request
-from cloudllm_core.errors import AuthenticationFailed, BadRequest, ContextTooLong, ProviderTimeout, SettingsError
+from cloudllm_core import Completion, Provider, Request, Secret
+from cloudllm_core.errors import AuthenticationFailed, BadRequest, ContextTooLong, SettingsError
 
-from .connection import Connections, Door, Hidden, posted, request_id, translated
+from .connection import Connections, Door, answered, request_id, translated
+from .deadlines import Deadlines, Watch, in_time
+from .listing import listed
 from .reading import Assembler, read
 from .wire import Assembly, Emit, Origin, encode, request_body, responses
 
@@ -30,15 +32,24 @@ _UNENFORCED = re.compile(r"json|schema|response_format|text\.format|structured|g
 """Words in which a server refuses to enforce a schema."""
 
 
-def _hide(value: str | None) -> Hidden[str] | None:
-    return None if value is None else Hidden(value)
+def _key_secret(value: Secret | str | None) -> Secret | None:
+    return None if value is None else _secret("api_key", value, "api_key")
 
 
-def _hide_headers(value: dict[str, str] | None) -> Hidden[dict[str, str]]:
-    for name, text in (value or {}).items():
-        if not (_sendable(name) and _sendable(text)):
+def _header_secrets(value: Mapping[str, Secret | str] | None) -> dict[str, Secret]:
+    found = {name: _secret(f"headers.{name!a}", each, name) for name, each in (value or {}).items()}
+    for name, secret in found.items():
+        if not (_sendable(name) and _sendable(secret.reveal())):
             raise SettingsError(f"headers.{name!a}", "characters that no header can carry", "printable ASCII text")
-    return Hidden(dict(value or {}))
+    return found
+
+
+def _secret(where: str, value: Secret | str, name: str) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str):  # a team file may say anything; what it says may be a secret all the same
+        raise SettingsError(where, f"a value of the type {type(value).__name__}", "text")
+    return Secret(value, name)
 
 
 def _sendable(text: str) -> bool:
@@ -52,7 +63,7 @@ def _url(instance: Any, attribute: Any, value: str | None) -> None:
 
 def _positive(instance: Any, attribute: Any, value: float) -> None:
     if not value > 0:
-        raise SettingsError("timeout", repr(value), "a number of seconds above 0")
+        raise SettingsError(attribute.name, repr(value), "a number of seconds above 0")
 
 
 def _known(instance: Any, attribute: Any, value: str | None) -> None:
@@ -100,7 +111,7 @@ class OpenAI(Provider):
     api: Api | None = attrs.field(default=None, validator=_known)
     """Which API to use; None is Responses at OpenAI's own address, and Chat Completions at a ``base_url``."""
 
-    api_key: Hidden[str] | None = attrs.field(default=None, converter=_hide)
+    api_key: Secret | None = attrs.field(default=None, converter=_key_secret)
     """The key itself; better leave it in the environment."""
 
     api_key_env: str | None = None
@@ -112,7 +123,16 @@ class OpenAI(Provider):
     timeout: float = attrs.field(default=600.0, validator=_positive)
     """Seconds one call may take, from the first byte sent to the last one read."""
 
-    headers: Hidden[dict[str, str]] = attrs.field(default=None, converter=_hide_headers)
+    connect_timeout: float = attrs.field(default=30.0, validator=_positive)
+    """Seconds a connection may take; a busy loop that opens a thousand at once needs more than the usual five."""
+
+    first_token_timeout: float = attrs.field(default=300.0, validator=_positive)
+    """Seconds until a stream begins to say something; pings say nothing. Some models think long before they speak."""
+
+    idle_timeout: float = attrs.field(default=180.0, validator=_positive)
+    """Seconds a stream may say nothing once it has begun."""
+
+    headers: dict[str, Secret] = attrs.field(default=None, converter=_header_secrets)
     """Sent along with each call."""
 
     _connections: Connections = attrs.field(factory=Connections, init=False, repr=False)
@@ -134,6 +154,23 @@ class OpenAI(Provider):
             StreamTruncated: the stream broke off. ProviderError: in its most fitting subclass.
         """
         return await self._call(request, emit)
+
+    async def models(self) -> tuple[str, ...]:
+        """
+        The names of the models that the API lists, sorted.
+
+        Raises:
+            ProviderError: in its most fitting subclass.
+        """
+        door = self._door("")
+        origin = self._origin("")
+        async with in_time(self._deadlines(), origin):
+            with translated(origin, door):
+                return await listed(await self._connections.client(door), origin)
+
+    def secrets(self) -> tuple[Secret, ...]:
+        """The key, wherever it comes from, and the headers."""
+        return tuple(filter(None, (self._found_key(), *self.headers.values())))
 
     async def aclose(self) -> None:
         """Close the connection; the next call opens another."""
@@ -159,29 +196,30 @@ class OpenAI(Provider):
 
     async def _call(self, request: Request, emit: Emit | None) -> Completion:
         request, enforce = self._with_effort(request), self._enforces(request)
-        try:
-            async with asyncio.timeout(self.timeout):
-                try:
-                    return await self._send(request, emit, enforce)
-                except BadRequest as problem:
-                    if not enforce or isinstance(problem, ContextTooLong) or not _UNENFORCED.search(problem.problem):
-                        raise
-                return await self._send(request, emit, False)  # the instructions ask for the schema, too
-        except TimeoutError:
-            late = f"no whole answer came within {self.timeout:g} seconds"
-            raise ProviderTimeout(late, self.name, request.model) from None
+        async with in_time(self._deadlines(), self._origin(request.model)) as watch:
+            try:
+                return await self._send(request, emit, enforce, watch)
+            except BadRequest as problem:
+                if not enforce or isinstance(problem, ContextTooLong) or not _UNENFORCED.search(problem.problem):
+                    raise
+            return await self._send(request, emit, False, watch)  # the instructions ask for the schema, too
 
-    async def _send(self, request: Request, emit: Emit | None, enforce: bool) -> Completion:
-        api, door = self._api(), self._door(request.model)
-        hint = f"Check the key in {self._key_names()}."
-        origin = Origin(provider=self.name, model=request.model, api=CALLED[api], key_hint=hint)
+    async def _send(self, request: Request, emit: Emit | None, enforce: bool, watch: Watch) -> Completion:
+        api, door, origin = self._api(), self._door(request.model), self._origin(request.model)
         content = self._content(self.body(request, api, emit is not None, enforce), request.model)
         assembler = ASSEMBLERS[api]
         with translated(origin, door):
             client = await self._connections.client(door)
-            async with posted(client, assembler.path, content) as response:
+            async with answered(client, assembler.path, content, watch if emit else None) as response:
                 origin = attrs.evolve(origin, status=response.status_code, request_id=request_id(response.headers))
                 return await read(response, assembler, origin, emit)
+
+    def _deadlines(self) -> Deadlines:
+        return Deadlines(first_token=self.first_token_timeout, idle=self.idle_timeout, total=self.timeout)
+
+    def _origin(self, model: str) -> Origin:
+        hint = f"Check the key in {self._key_names()}."
+        return Origin(provider=self.name, model=model, api=CALLED[self._api()], key_hint=hint)
 
     def _content(self, body: dict[str, Any], model: str) -> bytes:
         try:
@@ -218,8 +256,9 @@ class OpenAI(Provider):
         return Door(
             base_url=self._address(),
             key=self._key(model),
-            headers=tuple(self.headers.reveal().items()),
+            headers=tuple((name, secret.reveal()) for name, secret in self.headers.items()),
             timeout=self.timeout,
+            connect_timeout=self.connect_timeout,
         )
 
     def _given(self) -> str | None:
@@ -231,10 +270,9 @@ class OpenAI(Provider):
     def _at_home(self) -> bool:
         return self._given() is None
 
-    def _key(self, model: str) -> str:
-        names = (self.api_key_env,) if self.api_key_env else self.key_variables
-        key = self.api_key.reveal() if self.api_key else next(filter(None, map(os.environ.get, names)), "")
-        key = key.strip()
+    def _key(self, model: str) -> Secret:
+        names, secret = self._key_variables(), self._found_key()
+        key = secret.reveal()
         if not key and (self.api_key_env or (self.needs_key and self._address() == self.home)):
             raise AuthenticationFailed(
                 problem=f"there is no API key: {' and '.join(names)} {'is' if len(names) == 1 else 'are'} not set",
@@ -249,7 +287,16 @@ class OpenAI(Provider):
                 model=model,
                 hint=f"Copy it again into {self._key_names()}.",
             )
-        return key or NO_KEY
+        return secret or Secret(NO_KEY)
+
+    def _found_key(self) -> Secret:
+        """The key, which may be empty."""
+        found = (Secret(os.environ[name], name) for name in self._key_variables() if os.environ.get(name))
+        secret = next(found, Secret("")) if self.api_key is None else self.api_key
+        return Secret(secret.reveal().strip(), secret.name)
+
+    def _key_variables(self) -> tuple[str, ...]:
+        return (self.api_key_env,) if self.api_key_env else self.key_variables
 
     def _key_names(self) -> str:
         return "api_key" if self.api_key else self.api_key_env or next(iter(self.key_variables), "api_key")

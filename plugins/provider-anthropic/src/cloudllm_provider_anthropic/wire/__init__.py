@@ -1,8 +1,9 @@
 """Our messages to the Messages API's wire and back: pure functions, no SDK, no network."""
 
 from .arguments import Malformed, parse_arguments, read_json
+from .encoding import encode
 from .failures import Origin, bad_response, failure, retry_after
-from .requests import encode, request_body
+from .requests import request_body
 from .schemas import schema_for
 from .sse import Events
 from .streams import Assembly, completion

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from cloudllm_core import Request, ToolDefinition
 from cloudllm_core.errors import BadRequest
 
-from .arguments import sound
 from .history import messages_of
 from .options import Refused, capped, translated, version_of
 from .schemas import schema_for
@@ -66,20 +64,6 @@ def request_body(
     if cache:
         _mark(body)
     return {name: value for name, value in body.items() if value is not None}
-
-
-def encode(body: dict[str, Any]) -> bytes:
-    """
-    *body* as bytes; lone surrogates, which no encoding knows, are replaced.
-
-    Raises:
-        ValueError, TypeError: an option holds what JSON does not have.
-    """
-    text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return sound(text).encode()
 
 
 def _tool(tool: ToolDefinition) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Our messages to generateContent and back: pure functions, no SDK, no network."""
 
 from .arguments import Malformed, checked, parse_json
+from .encoding import encode
 from .failures import Origin, bad_response, failure, retry_after
-from .requests import encode, request_body
+from .requests import request_body
 from .sse import Events
 from .streams import Assembly, completion
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from cloudllm_core import Request, ToolDefinition
 
-from .arguments import sound
 from .history import contents
 from .models import LEVELS, generation
 from .options import options_of
@@ -52,17 +50,3 @@ def _tools(request: Request, server_tools: Any) -> list[Any]:
 
 def _declaration(tool: ToolDefinition) -> dict[str, Any]:
     return {"name": tool.name, "description": tool.description, "parametersJsonSchema": dict(tool.parameters)}
-
-
-def encode(body: dict[str, Any]) -> bytes:
-    """
-    *body* as bytes; lone surrogates, which no encoding knows, are replaced.
-
-    Raises:
-        ValueError, TypeError: an option holds what JSON does not have.
-    """
-    text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return sound(text).encode()

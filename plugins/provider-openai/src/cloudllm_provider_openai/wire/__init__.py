@@ -2,9 +2,10 @@
 
 from . import responses
 from .arguments import Malformed, parse_arguments
+from .encoding import encode
 from .failures import Origin, bad_response, failure, retry_after
 from .formats import output_format, strict_schema
-from .requests import encode, request_body
+from .requests import request_body
 from .sse import Events
 from .streams import Assembly, Emit, completion
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from cloudllm_core import Image, Message, Private, Request, Text, Thinking, ToolCall, ToolDefinition, ToolResult
 
-from .arguments import sound
 from .formats import output_format
 from .options import SERVER_TOOLS, refuse, server_tools
 
@@ -47,20 +46,6 @@ def request_body(
     if request.tools and request.tool_choice == "none":
         body["tool_choice"] = "none"
     return {name: value for name, value in body.items() if value is not None}
-
-
-def encode(body: dict[str, Any]) -> bytes:
-    """
-    *body* as bytes; lone surrogates, which no encoding knows, are replaced.
-
-    Raises:
-        ValueError, TypeError: an option holds what JSON does not have.
-    """
-    text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return sound(text).encode()
 
 
 def _messages(request: Request, provider: str, thoughts: bool) -> list[dict[str, Any]]:
