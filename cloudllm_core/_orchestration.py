@@ -275,7 +275,6 @@ class Orchestration:
             "limits": plain(limits),
             "on_failure": self.on_failure,
             "seed": seed,
-            "sessions": {m.name: [message.to_json() for message in m.session.messages] for m in members.values()},
             "thoughts": {m.name: m.thoughts_kept for m in members.values() if m.thoughts is not None},
             "waiting": {m.name: [event.to_json() for event in m.waiting] for m in members.values() if m.waiting},
         }
@@ -296,6 +295,7 @@ class Orchestration:
             start,
             performance.story,
             performance.summary,
+            sessions={name: member.session.text for name, member in members.items()},
             limits=limits,
             outlets=() if past else self._outlets,
             journal=self._keeper(journal),

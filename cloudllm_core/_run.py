@@ -152,6 +152,7 @@ class Run:
         story: Story,
         summary: Summary,
         *,
+        sessions: Mapping[str, str],
         limits: Limits,
         outlets: Iterable[Outlet] = (),
         journal: Journal | None = None,
@@ -159,7 +160,9 @@ class Run:
         hide: Callable[[str], str] = str,
     ) -> Run:
         """
-        Start a run whose first record holds *start*; *hide* takes the secrets out of every record.
+        Start a run whose first record holds *start*, and *sessions*, which are JSON already.
+
+        *hide* takes the secrets out of every record.
 
         Raises:
             SetupError: there is no running event loop. DivergenceError: *past* began otherwise.
@@ -181,7 +184,7 @@ class Run:
             start = recorded
         start = {"what": "start", "run_id": run_id} | start
         spine = Spine(tape=tape, choose=conditions.choose)
-        text = encode(start) if past else tape.redacted(encode(start))
+        text = encode(start) if past else tape.redacted(_with_sessions(start, sessions))
         first = tape.record("run", 0, "input", text, durable=True)  # may fail: opens nothing before
         run = cls(
             run_id,
@@ -334,6 +337,13 @@ class Run:
             self._future.exception()  # whoever awaits will see it; nobody else need be told
         else:
             self._future.set_result(attrs.evolve(result, sinks=reports))
+
+
+def _with_sessions(start: dict[str, Json], sessions: Mapping[str, str]) -> str:
+    """*start* as JSON, with *sessions* in their place: they were encoded once, and are long."""
+    place = f"the sessions of {start['run_id']}"
+    told = ",".join([f"{encode(name)}:{text}" for name, text in sorted(sessions.items())])
+    return encode(start | {"sessions": place}).replace(f'"sessions":{encode(place)}', f'"sessions":{{{told}}}', 1)
 
 
 def _check_start(recorded: Any, now: Any) -> None:

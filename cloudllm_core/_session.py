@@ -55,12 +55,16 @@ class Entry:
     task: str | None = None
     """The prompt it brought, if it brought one: kept when the session is cut."""
 
-    hash: str = ""
-    tokens: int = 0
+    text: str = attrs.field(init=False)
+    """The message as JSON."""
+
+    hash: str = attrs.field(init=False)
+    tokens: int = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.hash = self.hash or digest_text(encode(self.message.to_json()))
-        self.tokens = self.tokens or message_tokens(self.message)
+        self.text = encode(self.message.to_json())
+        self.hash = digest_text(self.text)
+        self.tokens = message_tokens(self.message)
 
 
 @attrs.define(eq=False)
@@ -98,6 +102,11 @@ class Session:
     @property
     def messages(self) -> tuple[Message, ...]:
         return tuple([entry.message for entry in self.said.entries])
+
+    @property
+    def text(self) -> str:
+        """`messages` as JSON."""
+        return f"[{','.join([entry.text for entry in self.said.entries])}]"
 
     def load(self, messages: Iterable[Message]) -> list[str]:
         """Replace what was said; returns what had to be repaired, one sentence each."""

@@ -23,7 +23,6 @@ def alone(
         "mode": "send",
         "agents": [member.to_json()],
         "prompt": text,
-        "sessions": {member.name: [message.to_json() for message in member.session.messages]},
     }
 
     async def story(run: Run) -> Reply:
@@ -46,7 +45,7 @@ def alone(
             error=run.spine.failure or (main.error if main else None),
         )
 
-    return Run.begin(start, story, summary, limits=limits, hide=hide)
+    return Run.begin(start, story, summary, sessions={member.name: member.session.text}, limits=limits, hide=hide)
 
 
 def reply_of(result: RunResult) -> Reply:
