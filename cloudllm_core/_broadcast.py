@@ -75,7 +75,7 @@ class Outlet:
     _feeds: int = 0
     _thread: threading.Thread | None = None
     _lock: threading.Lock = attrs.Factory(threading.Lock)
-    _queue: SimpleQueue[tuple[Feed, Record | Signal | Flushed]] = attrs.Factory(SimpleQueue)
+    _queue: SimpleQueue[tuple[Feed, Record | Signal | Flushed | threading.Event]] = attrs.Factory(SimpleQueue)
 
     @classmethod
     def of(cls, sinks: Iterable[EventSink]) -> tuple[Outlet, ...]:
@@ -110,6 +110,15 @@ class Outlet:
             if self._thread is None:
                 self._start()
 
+    def mark(self, feed: Feed) -> threading.Event:
+        """Set once the sink has taken what was sent so far."""
+        mark = threading.Event()
+        if self._thread is None or not feed.open:
+            mark.set()
+        else:
+            self._queue.put((feed, mark))
+        return mark
+
     def close(self, feed: Feed) -> Flushed:
         flushed: Flushed = Future()
         with self._lock:
@@ -131,7 +140,9 @@ class Outlet:
     def _work(self) -> None:
         while True:
             feed, item = self._queue.get()
-            if isinstance(item, Future):
+            if isinstance(item, threading.Event):
+                item.set()
+            elif isinstance(item, Future):
                 if self._ends_with(feed, item):
                     return
             elif not feed.over and self.given_up is None:
@@ -193,6 +204,13 @@ class Broadcast:
     def signal(self, signal: Signal) -> None:
         for outlet, feed in self._feeds:
             outlet.signal(feed, signal)
+
+    async def caught_up(self, budget: float) -> None:
+        """Wait up to *budget* seconds until the sinks have taken what was sent so far."""
+        marks = [outlet.mark(feed) for outlet, feed in self._feeds]
+        ends = time.monotonic() + budget
+        while not all(mark.is_set() for mark in marks) and time.monotonic() < ends:
+            await asyncio.sleep(0.01)
 
     async def aclose(self, budget: float = 2.0) -> tuple[SinkReport, ...]:
         """Wait up to *budget* seconds for the sinks to take everything; what they have not taken then is dropped."""

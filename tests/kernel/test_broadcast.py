@@ -516,6 +516,26 @@ def test_waiting_for_a_sink_does_not_block_the_loop() -> None:
     assert (SinkReport("notes", 3, 3, 0, 0, None),) == asyncio.run(run())
 
 
+def test_whoever_asks_a_person_can_wait_until_the_sinks_have_caught_up() -> None:
+    """What was sent so far has been taken then; a sink that hangs is waited for no longer than was said."""
+    gate = Gate()
+    sink = Notes()
+
+    async def run(*sinks: EventSink, budget: float) -> list[int]:
+        broadcast = Broadcast(Outlet.of(sinks))
+        for number in range(1, 101):
+            broadcast.send(record(number))
+        await broadcast.caught_up(budget)
+        taken = list(sink.numbers)
+        gate.open()
+        await broadcast.aclose(PATIENT)
+        return taken
+
+    assert list(range(1, 101)) == asyncio.run(run(sink, budget=PATIENT))
+    asyncio.run(run(Notes(gate), budget=0.01))
+    assert gate.reached.is_set()
+
+
 def test_what_a_sink_has_not_taken_within_the_budget_is_dropped() -> None:
     """The report does not wait for ever, and what is left never reaches the sink, even when it comes back."""
     gate = Gate()

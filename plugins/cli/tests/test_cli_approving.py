@@ -23,9 +23,9 @@ def test_yes_is_yes(line):
     assert asked(line) is True
 
 
-@pytest.mark.parametrize("line", ["", "\n", "n\n", "No\n"])
+@pytest.mark.parametrize("line", ["\n", "n\n", "No\n"])
 def test_anything_else_is_no(line):
-    """Also where standard input has come to its end."""
+    """Also just pressing Enter."""
     assert "the user said no" == asked(line)
 
 
@@ -40,7 +40,9 @@ def test_a_closed_input_is_no():
     def closed():
         raise ValueError("I/O operation on closed file")
 
-    assert "the user said no" == asyncio.run(AtTerminal(read=closed)("ada", "http_post", {}, WHY))
+    assert "standard input has ended, so nobody could answer" == asyncio.run(
+        AtTerminal(read=closed)("ada", "http_post", {}, WHY)
+    )
 
 
 def test_the_question_names_the_thing_and_the_reason(capsys):
@@ -117,3 +119,13 @@ def test_without_a_terminal_nobody_is_asked(monkeypatch):
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert isinstance(approver(None), AtTerminal)
+
+
+def test_standard_input_cannot_hold_both(cloudllm, team):
+    """The prompt is read to its end, so nobody could answer: that is said before anything runs."""
+    said = cloudllm("run", team(), "-", "--approve", "ask")
+
+    assert (2, "") == (said.status, said.out)
+    assert (
+        "cloudllm: Standard input cannot hold the prompt (-) and answers (--approve ask). Give one of them.\n"
+    ) == said.err

@@ -49,6 +49,9 @@ def finished(*, success: bool, result: str | None = None, error: str | None = No
     )
 
 
+LONG = "bubblewrap is not installed, and that is a long story. " * 8 + "Install it: apt-get install bubblewrap"
+"""An error whose remedy comes last."""
+
 STORY: list[tuple[Event, list[str]]] = [
     (
         e.RunStarted(
@@ -70,13 +73,20 @@ STORY: list[tuple[Event, list[str]]] = [
     (finished(success=True, result="wrote\n120 bytes"), ["ada <- write_file ok: wrote 120 bytes"]),
     (finished(success=True, result=""), ["ada <- write_file ok"]),
     (finished(success=False, error="no such file"), ["ada <- write_file error: no such file"]),
+    (finished(success=False, error=LONG), [f"ada <- write_file error: {LONG}"]),
+    (
+        e.ToolCallRefused(agent="ada", tool_name="pay", parameters={}, iteration=1, call_id="c", reason=LONG),
+        [f"ada <- pay refused: {LONG}"],
+    ),
+    (e.SessionExposed(agent="ada", source="http_get"), ["ada has read text from outside the team (http_get)"]),
+    (e.AgentHeldBack(agent="ada", seconds=1.25), ["ada was held back for 1.25 s: others were to go first"]),
     (
         e.ToolMaxIterationsReached(agent="ada", allowed=25),
         ["ada: no more than 25 tool calls in a turn; the rest was not run"],
     ),
     (
-        e.ApprovalRequested(agent="ada", tool_name="pay", parameters={"cents": 5}),
-        ["ada asks to call pay(cents=5)"],
+        e.ApprovalRequested(agent="ada", tool_name="pay", parameters={"cents": 5}, reason="it needs network"),
+        ["ada asks to call pay(cents=5): it needs network"],
     ),
     (e.ApprovalGiven(agent="ada", tool_name="pay", approved=True), ["ada may call pay"]),
     (

@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
+from cloudllm_core import Run
+
 Way: TypeAlias = Literal["ask", "all", "none"]
 
 YES = ("y", "yes")
@@ -22,15 +24,22 @@ SHOWN = 4_000
 class AtTerminal:
     """Asks one question at a time; whatever is not yes is no, and may be a reason for the model to read."""
 
-    read: Callable[[], str] = sys.stdin.readline
+    run: Run | None = None
+    """The run that asks, whose sinks may be behind."""
+
+    read: Callable[[], str] = attrs.field(factory=lambda: sys.stdin.readline)
     _lock: asyncio.Lock = attrs.Factory(asyncio.Lock)
 
     async def __call__(self, agent: str, tool: str, arguments: Mapping[str, Any], why: str) -> bool | str:
         async with self._lock:
+            if self.run is not None:
+                await self.run.caught_up()
             print(question(agent, tool, arguments, why), end="", file=sys.stderr, flush=True)
             line = await self._line()
             if not line.endswith("\n"):
                 print(file=sys.stderr)
+        if not line:
+            return "standard input has ended, so nobody could answer"
         answer = line.strip()
         if answer.lower() in YES:
             return True

@@ -14,6 +14,8 @@ import attrs
 
 from cloudllm_core import Journal, Orchestration, RunResult
 
+from .approving import AtTerminal
+
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells expect it."""
 
@@ -60,6 +62,8 @@ def perform(
     async def performed() -> RunResult:
         run = orchestration.run(prompt, journal=journal, seed=seed)
         interrupts.stop = run.cancel
+        if isinstance(orchestration.approver, AtTerminal):
+            orchestration.approver.run = run
         try:
             return await run
         finally:

@@ -50,6 +50,8 @@ class Run(Command):
 
     def run(self, arguments: Namespace) -> int:
         team = read_team(arguments.team)
+        if arguments.prompt == "-" and arguments.approve == "ask":
+            raise SetupError("Standard input cannot hold the prompt (-) and answers (--approve ask). Give one of them.")
         prompt = _checked(team.prompt_of(arguments.prompt), team)
         sinks = list(arguments.sink)
         if not (sinks or team.names_sinks or arguments.json):

@@ -13,6 +13,9 @@ from cloudllm_core import events as e
 PREVIEW = 100
 """How many characters of a prompt, a result or an argument list are shown."""
 
+WHOLE = 700
+"""How many characters of an error are shown: its remedy comes last, and must not be cut off."""
+
 ARGUMENT = 40
 """How many characters of one argument are shown."""
 
@@ -77,19 +80,24 @@ def _tell(event: Event) -> list[str] | None:
         case e.ToolCallDetected():
             return [f"{visible(event.agent)} -> {_call(event.tool_name, event.parameters)}"]
         case e.ToolExecutionCompleted():
-            outcome = "ok" if event.success else "error"
-            return [
-                f"{visible(event.agent)} <- {visible(event.tool_name)} {outcome}{_after(event.result or event.error)}"
-            ]
+            told = f"ok{_after(event.result)}" if event.success else f"error{_why(event.error)}"
+            return [f"{visible(event.agent)} <- {visible(event.tool_name)} {told}"]
+        case e.ToolCallRefused():
+            return [f"{visible(event.agent)} <- {visible(event.tool_name)} refused{_why(event.reason)}"]
+        case e.SessionExposed():
+            return [f"{visible(event.agent)} has read text from outside the team ({visible(event.source)})"]
+        case e.AgentHeldBack():
+            return [f"{visible(event.agent)} was held back for {event.seconds:.3g} s: others were to go first"]
         case e.ToolMaxIterationsReached():
             return [f"{visible(event.agent)}: no more than {event.allowed} tool calls in a turn; the rest was not run"]
         case e.ApprovalRequested():
-            return [f"{visible(event.agent)} asks to call {_call(event.tool_name, event.parameters)}"]
+            asks = f"{visible(event.agent)} asks to call {_call(event.tool_name, event.parameters)}"
+            return [f"{asks}{_why(event.reason)}"]
         case e.ApprovalGiven():
             answer = "may" if event.approved else "may not"
-            return [f"{visible(event.agent)} {answer} call {visible(event.tool_name)}{_after(event.reason)}"]
+            return [f"{visible(event.agent)} {answer} call {visible(event.tool_name)}{_why(event.reason)}"]
         case e.AgentFailed():
-            return [f"{visible(event.agent)} failed{_after(event.error)}"]
+            return [f"{visible(event.agent)} failed{_why(event.error)}"]
         case e.Progress():
             return [f"[{event.done}/{event.total}]"]
         case e.LimitReached():
@@ -98,7 +106,7 @@ def _tell(event: Event) -> list[str] | None:
             state = "complete" if event.is_complete else "not complete"
             return [f"== {state} ({visible(event.stop_reason)}){_spent(event.rounds, event.total_tokens)}"]
         case e.RunFailed():
-            return [f"== failed{_spent(event.rounds, event.total_tokens)}{_after(event.error)}"]
+            return [f"== failed{_spent(event.rounds, event.total_tokens)}{_why(event.error)}"]
         case e.RunCancelled():
             return [f"== cancelled{_spent(event.rounds, event.total_tokens)}"]
         case _:
@@ -113,7 +121,7 @@ def _said(event: e.LLMCallCompleted) -> list[str]:
     if event.error == "cancelled":
         told.append(f"{agent}: the model call was cancelled")
     elif event.error is not None:
-        told.append(f"{agent}: the model call failed{_after(event.error)}")
+        told.append(f"{agent}: the model call failed{_why(event.error)}")
     elif event.stop not in ("end", "tool_use", "stop_sequence"):
         told.append(f"{agent}: the model stopped early ({visible(event.stop)})")
     return [line.rstrip() for line in told]
@@ -134,6 +142,11 @@ def _value(value: Any, length: int) -> str:
 
 def _after(text: str | None) -> str:
     return f": {shortened(text)}" if text else ""
+
+
+def _why(text: str | None) -> str:
+    """What went wrong, whole: whoever reads it needs the end of it, too."""
+    return f": {shortened(text, WHOLE)}" if text else ""
 
 
 def _spent(rounds: int, tokens: int) -> str:
