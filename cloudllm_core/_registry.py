@@ -114,7 +114,7 @@ class Registry:
     _pluggy: PluginManager = attrs.field(init=False, factory=lambda: PluginManager("cloudllm"))
     _found: list[Offer] | None = attrs.field(init=False, default=None)
     _added: dict[int, list[Offer]] = attrs.field(init=False, factory=dict)
-    _providers: dict[tuple[str, str], Provider] = attrs.field(init=False, factory=dict)
+    _providers: dict[tuple[str, str], Provider] = attrs.field(init=False, factory=dict, repr=False)
     _lock: Any = attrs.field(init=False, factory=threading.RLock)
     _shared: dict[str, Any] | None = attrs.field(init=False, default=None)
 
@@ -300,17 +300,18 @@ class Registry:
         Raises:
             SettingsError: it is none of these, or its settings are wrong. PluginError: as `get`.
         """
-        if isinstance(spec, KINDS[kind]):
+        where, cls = where or kind, KINDS[kind]
+        if isinstance(spec, cls):
             return spec
-        where = where or kind
-        name, settings = _named(spec, where, f"a name, a table with a 'name', or an instance of {KINDS[kind].__name__}")
+        name, settings = _named(spec, where, f"a name, a table with a 'name', or an instance of {cls.__name__}")
         name, colon, location = name.partition(":")
         if colon:
-            settings[KINDS[kind].shorthand] = location
+            if not location.strip():
+                raise SettingsError(where, show(f"{name}:"), f"{name}:{cls.shorthand.upper()}")
+            settings[cls.shorthand] = location
         if self._shared is None or kind not in ("tool_protocol", "store"):
             return self._made(kind, name, settings, where)
-        key = json.dumps([kind, name, settings], sort_keys=True, default=repr)
-        if key not in self._shared:
+        if (key := json.dumps([kind, name, settings], sort_keys=True, default=repr)) not in self._shared:
             self._shared[key] = self._made(kind, name, settings, where)
         return self._shared[key]
 
@@ -362,7 +363,7 @@ class Registry:
         hints = hints_of(cls)
         for key, value in settings.items():
             inner = next((kind for kind, cls in KINDS.items() if _asks_for(hints.get(key), cls)), None)
-            if inner is not None and isinstance(value, (str, Mapping)):
+            if inner is not None and value is not None:
                 settings = {**settings, key: self.build(inner, value, f"{where}.{key}")}
         try:
             return cls.from_settings(settings)

@@ -58,8 +58,8 @@ def near_miss(word: str, known: tuple[str, ...] | list[str]) -> str:
     """A sentence naming the likely intent behind *word*, or an empty string."""
     import difflib
 
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"Did you mean {close[0]!r}?" if close else ""
+    close = difflib.get_close_matches(word.lower(), [one.lower() for one in known], n=1, cutoff=0.6)
+    return f"Did you mean {next(one for one in known if one.lower() == close[0])!r}?" if close else ""
 
 
 class PluginError(CloudLLMError):

@@ -188,7 +188,7 @@ def test_an_inner_strategy_is_asked_for():
     """Without one, or with something else, the error says what is needed."""
     with pytest.raises(SettingsError, match="no 'inner', expected 'inner', which 'novelty' needs"):
         NoveltyAware.from_settings({})
-    with pytest.raises(SettingsError, match="'inner' must be a context strategy, not 'trim'"):
+    with pytest.raises(SettingsError, match="inner: found 'trim', expected a context strategy"):
         NoveltyAware.from_settings({"inner": "trim"})
     assert "novelty" == cloudllm_register_context_strategy().name
 

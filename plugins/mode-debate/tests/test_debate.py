@@ -317,7 +317,7 @@ def test_what_it_is_made_from():
     assert Debate is cloudllm_register_mode()
     with pytest.raises(SettingsError, match="Did you mean 'max_rounds'"):
         Debate.from_settings({"max_round": 2})
-    with pytest.raises(SettingsError, match="'max_rounds' must be >= 1: 0"):
+    with pytest.raises(SettingsError, match="max_rounds: found 0, expected at least 1"):
         Debate.from_settings({"max_rounds": 0})
     for threshold in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="'convergence_threshold' must be"):

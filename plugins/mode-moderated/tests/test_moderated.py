@@ -403,7 +403,7 @@ def test_what_it_is_made_from():
         Moderated.from_settings({})
     with pytest.raises(SettingsError, match="Did you mean 'synthesize'"):
         Moderated.from_settings({"moderator": "mod", "synthesise": True})
-    with pytest.raises(SettingsError, match="'rounds' must be >= 1: 0"):
+    with pytest.raises(SettingsError, match="rounds: found 0, expected at least 1"):
         Moderated.from_settings({"moderator": "mod", "rounds": 0})
     with pytest.raises(SettingsError, match="moderator"):
         Moderated.from_settings({"moderator": 3})

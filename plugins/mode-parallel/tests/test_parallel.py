@@ -211,5 +211,5 @@ def test_what_it_is_made_from():
             Parallel(require=require)
     with pytest.raises(SettingsError, match="Did you mean 'stop_early'"):
         Parallel.from_settings({"stop_erly": True})
-    with pytest.raises(SettingsError, match="'rounds' must be >= 1: 0"):
+    with pytest.raises(SettingsError, match="rounds: found 0, expected at least 1"):
         Parallel.from_settings({"rounds": 0})

@@ -339,7 +339,7 @@ def test_settings_that_make_no_sense():
         Ralph.from_settings({"tasks": [], "max_iteration": 2})
     with pytest.raises(SettingsError, match=r"tasks\[0\].titel: .*Did you mean 'title'"):
         Ralph.from_settings({"tasks": [{"id": "a", "titel": "A"}]})
-    with pytest.raises(SettingsError, match="'max_iterations' must be >= 1: 0"):
+    with pytest.raises(SettingsError, match=r"^max_iterations: found 0, expected at least 1\.$"):
         Ralph.from_settings({"tasks": [], "max_iterations": 0})
     with pytest.raises(SettingsError, match="no 'tasks'"):
         Ralph.from_settings({})

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudllm_mode_ralph import RalphTask
-from cloudllm_mode_ralph.checklist import Checklist, rejection, shares
+from cloudllm_mode_ralph.checklist import Checklist, shares
+from cloudllm_mode_ralph.judging import rejection
 
 AGENTS = ("ada", "bob", "cy")
 IDS = ["a", "b", "c", "d", "e"]

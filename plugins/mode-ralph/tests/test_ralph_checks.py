@@ -452,13 +452,13 @@ def test_a_replay_in_another_process(tmp_path: Path):
 # -- settings -----------------------------------------------------------------
 
 REFUSED = (
-    "The check of task 'a' is {}, which cannot be called. Checks are Python functions for now: "
-    "give one in Python, RalphTask(..., check=function), or leave it out."
+    "The check of task 'a' is {}. Give a command, such as 'python3 -m pytest -q', or, in Python, a function; "
+    "or leave it out."
 )
 
 
-@pytest.mark.parametrize("check", ["exists", 3, True, ["exists"], {"name": "exists"}])
-def test_a_check_is_a_function(check):
+@pytest.mark.parametrize("check", ["", " \n", 3, True, ["exists"], {"name": "exists"}])
+def test_a_check_is_a_function_or_a_command(check):
     """Anything else is refused with a sentence, in Python and in a team file alike."""
     with pytest.raises(TypeError, match=f"^{re.escape(REFUSED.format(repr(check)))}$"):
         task(check)

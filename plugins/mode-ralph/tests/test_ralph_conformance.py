@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import attrs
 import pytest
 
-from cloudllm_core import Mode, Request
+from cloudllm_core import Mode, Request, ToolContext, ToolDefinition, ToolProtocol
 from cloudllm_core.testing import Line, call
 from cloudllm_core.testing.conformance import ModeContract
 from cloudllm_mode_ralph import Ralph, RalphTask
@@ -87,3 +87,36 @@ class TestRalphWithChecks(TestRalphInParallel):
     def mode(self) -> Mode:
         tasks = tuple(attrs.evolve(task, check=odd) for task in TASKS)
         return CheckedRalph(tasks=tasks, max_iterations=2, parallel=True)
+
+
+@attrs.frozen
+class Odd(ToolProtocol):
+    """A shell that judges as `odd` does, by how long its command is."""
+
+    name: ClassVar[str] = "odd"
+
+    def tools(self) -> Sequence[ToolDefinition]:
+        parameters = {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}
+        return [ToolDefinition(name="bash", description="Odd.", parameters=parameters)]
+
+    async def call(self, tool: str, arguments: Any, context: ToolContext) -> dict[str, Any]:
+        said = await odd(tool, arguments["command"])
+        return {"exit_code": 0, "stdout": ""} if said is True else {"exit_code": 1, "stdout": said}
+
+
+@attrs.frozen
+class ShelledRalph(Ralph):
+    """Ralph with the shell `Odd`, which a table can only name."""
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        return super().from_settings({**settings, "shell": Odd() if "shell" in settings else None})
+
+
+class TestRalphWithCommands(TestRalphInParallel):
+    """All at once, and every task is judged by a command, in a shell that fails now and then."""
+
+    @pytest.fixture
+    def mode(self) -> Mode:
+        tasks = tuple(attrs.evolve(task, check="make test") for task in TASKS)
+        return ShelledRalph(tasks=tasks, max_iterations=2, parallel=True, shell=Odd())

@@ -136,7 +136,7 @@ def test_what_it_is_made_from():
     """One round unless more are asked for; fewer make no sense, and a misspelt setting is named."""
     assert RoundRobin() == RoundRobin(rounds=1) == RoundRobin.from_settings({})
     assert RoundRobin is cloudllm_register_mode()
-    with pytest.raises(SettingsError, match="'rounds' must be >= 1: 0"):
+    with pytest.raises(SettingsError, match="rounds: found 0, expected at least 1"):
         RoundRobin.from_settings({"rounds": 0})
     with pytest.raises(SettingsError) as refused:
         RoundRobin.from_settings({"round": 2})

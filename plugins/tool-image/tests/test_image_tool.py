@@ -348,7 +348,7 @@ def test_a_team_file_names_a_generator(tmp_path: Path, monkeypatch: pytest.Monke
         ({}, "tools: found no 'generator', expected 'generator', which 'image' needs."),
         ({"generator": "easle"}, "No image generator is called 'easle' (installed: easel). Did you mean 'easel'?"),
         ({"generator": {"name": "easel", "modle": "oil"}}, "Did you mean 'model'?"),
-        ({"generator": "easel", "most": 0}, "'most' must be >= 1: 0."),
+        ({"generator": "easel", "most": 0}, "tools.most: found 0, expected at least 1."),
         ({"generator": "easel", "format": "png"}, "format: found 'png'"),
     ],
 )

@@ -28,6 +28,9 @@ class Checklist:
     rejected: dict[str, list[str]] = attrs.Factory(dict)
     """What agents have to be told with their next note, because they said it in a reply."""
 
+    judged: int = 0
+    """How many claims have gone to a check."""
+
     @property
     def complete(self) -> bool:
         return len(self.done) == len(self.tasks)
@@ -88,14 +91,3 @@ def shares(agents: Sequence[str], ready: Sequence[str], before: Mapping[str, str
     free = [id for id in ready if id not in given.values()]
     late = [agent for agent in agents if agent not in given]
     return given | {agent: free[n] if n < len(free) else ready[n % len(ready)] for n, agent in enumerate(late)}
-
-
-def rejection(said: object) -> str | None:
-    """What is wrong, by what a check *said*; None if it accepts."""
-    if said is True:
-        return None
-    if isinstance(said, str) and said.strip():
-        return said.strip()
-    if said is False or isinstance(said, str):
-        return "The check did not accept the evidence."
-    return f"The check gave {said!r} where it should give True, False or a text."

@@ -14,12 +14,13 @@ from typing import ClassVar
 
 import attrs
 
-from cloudllm_core import Hub, Mode, Outcome, Tool, tool
-from cloudllm_core.errors import EffectError
+from cloudllm_core import Hub, Mode, Outcome, Tool, ToolProtocol, tool
 
-from .checklist import Checklist, rejection
+from .checklist import Checklist
 from .events import RalphIterationStarted, RalphTaskCompleted, RalphTaskRejected
+from .judging import judge
 from .markers import ids_in
+from .shell import fits
 from .tasks import RalphTask, as_tasks, can_be_done
 
 
@@ -29,6 +30,7 @@ class Ralph(Mode):
     Lead agents through *tasks*, for at most *max_iterations* passes. The score is done / total.
 
     With *parallel*, the agents of an iteration work at the same time, each pointed at a task of its own.
+    *shell* is where checks that are commands run: a tool protocol with a tool ``bash``, in a sandbox.
     """
 
     name: ClassVar[str] = "ralph"
@@ -37,6 +39,7 @@ class Ralph(Mode):
     tasks: tuple[RalphTask, ...] = attrs.field(converter=as_tasks, validator=can_be_done)
     max_iterations: int = attrs.field(default=5, validator=attrs.validators.ge(1))
     parallel: bool = False
+    shell: ToolProtocol | None = attrs.field(default=None, validator=fits)
 
     async def run(self, hub: Hub, prompt: str) -> Outcome:
         checklist, stalled = Checklist(self.tasks), False
@@ -106,7 +109,7 @@ class Ralph(Mode):
         """Complete *id*, or say why not. While its check runs another agent may do so: the first accepted counts."""
         if refusal := checklist.refusal(id):
             return refusal
-        feedback = await self.judge(hub, checklist, id, evidence)
+        feedback = await judge(hub, self.shell, checklist, agent, id, evidence)
         if feedback is not None:
             hub.announce(RalphTaskRejected(agent=agent, task_id=id, evidence=evidence, feedback=feedback))
         if refusal := checklist.refusal(id):
@@ -124,16 +127,6 @@ class Ralph(Mode):
         hub.progress(done, total)
         return None
 
-    async def judge(self, hub: Hub, checklist: Checklist, id: str, evidence: str) -> str | None:
-        """What the check of *id* has against *evidence*; None if nothing, or if there is no check."""
-        task = checklist.task(id)
-        if task is None or task.check is None:
-            return None
-        try:
-            return rejection(await hub.do(f"check {id}", task.check, id, evidence))
-        except EffectError as problem:
-            return f"The check failed: {problem.problem}"
-
     def announce_iteration(self, hub: Hub, checklist: Checklist, iteration: int) -> None:
         hub.announce(
             RalphIterationStarted(
@@ -143,3 +136,7 @@ class Ralph(Mode):
                 tasks_total=len(self.tasks),
             )
         )
+
+    def settings(self) -> dict[str, object]:
+        """As of every mode; the shell, which has a life and secrets of its own, by its name."""
+        return {**super().settings(), "shell": self.shell and self.shell.name}

@@ -16,10 +16,10 @@ A function or an async one. It is called outside the mode, and a replay takes it
 
 
 def _is_a_check(task: RalphTask, _: object, check: Any) -> None:
-    if check is not None and not callable(check):
+    if check is not None and not callable(check) and not (isinstance(check, str) and check.strip()):
         raise TypeError(
-            f"The check of task {task.id!r} is {check!r}, which cannot be called. Checks are Python functions for now: "
-            "give one in Python, RalphTask(..., check=function), or leave it out."
+            f"The check of task {task.id!r} is {check!r}. Give a command, such as 'python3 -m pytest -q', "
+            "or, in Python, a function; or leave it out."
         )
 
 
@@ -33,8 +33,11 @@ class RalphTask:
     after: tuple[str, ...] = attrs.field(default=(), converter=tuple[str, ...])
     """Ids of the tasks that must be done first."""
 
-    check: Check | None = attrs.field(default=None, validator=_is_a_check)
-    """Judges the evidence: the task is done only when it gives True. See `Check`."""
+    check: Check | str | None = attrs.field(default=None, validator=_is_a_check)
+    """
+    Judges the evidence: the task is done only when it gives True, see `Check`; or a command for the mode's shell,
+    which accepts by exit code 0, and has the id and the evidence as ``$TASK_ID`` and ``$EVIDENCE``.
+    """
 
 
 def as_tasks(tasks: Iterable[RalphTask]) -> tuple[RalphTask, ...]:
