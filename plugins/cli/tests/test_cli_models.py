@@ -21,6 +21,7 @@ class Aviary(Provider):
 
     name: ClassVar[str] = "aviary"
     base_url: str | None = None
+    api_key_env: str | None = None
 
     def __attrs_post_init__(self) -> None:
         if self.base_url == "nowhere":
@@ -32,6 +33,8 @@ class Aviary(Provider):
     async def models(self) -> tuple[str, ...]:
         if self.base_url == "locked":
             raise AuthenticationFailed("there is no API key: AVIARY_KEY is not set", self.name, hint="Set AVIARY_KEY.")
+        if self.api_key_env:
+            return (f"finch by {self.api_key_env}",)
         return {None: ("emu", "wren/größe"), "empty": ()}.get(self.base_url, (f"owl of {self.base_url}",))
 
     async def aclose(self) -> None:
@@ -63,6 +66,11 @@ def test_models_are_listed_one_a_line(ask):
     assert "emu\nwren/größe\n" == ask("aviary:emu").out
     assert "owl of http://x\n" == ask("aviary", "--base-url", "http://x").out
     assert ["home", "home", "http://x"] == CLOSED
+
+
+def test_the_key_may_be_in_another_variable(ask):
+    """What a team file says as `api_key_env`."""
+    assert "finch by MY_KEY\n" == ask("aviary", "--api-key-env", "MY_KEY").out
 
 
 def test_models_as_json(ask):

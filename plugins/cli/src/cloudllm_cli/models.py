@@ -27,11 +27,15 @@ class Models(Command):
         parser.epilog = EPILOG
         parser.add_argument("provider", metavar="PROVIDER", help="a provider's name, such as openai")
         parser.add_argument("--base-url", metavar="URL", help="where its server is, if not at home")
+        parser.add_argument(
+            "--api-key-env", metavar="NAME", help="the variable that holds the key, if not the usual one"
+        )
         parser.add_argument("--json", action="store_true", help="as a JSON list")
 
     def run(self, arguments: Namespace) -> int:
         name = arguments.provider.partition(":")[0]  # a whole "provider:model" is understood, too
-        settings = {"name": name} | ({"base_url": arguments.base_url} if arguments.base_url else {})
+        given = {"base_url": arguments.base_url, "api_key_env": arguments.api_key_env}
+        settings = {"name": name} | {key: value for key, value in given.items() if value}
         found = asyncio.run(_listed(arguments.registry.build("provider", settings, name)))
         if arguments.json:
             print(json.dumps(found, indent=2, ensure_ascii=False))
