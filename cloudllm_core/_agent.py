@@ -193,8 +193,8 @@ class Agent:
         """
         registry = registry or default_registry()
         was = remembered(thoughts, registry, tools, options if model is None else options | {"model": model})
-        agent = cls(**was, thoughts=thoughts, registry=registry)
-        agent.session.receive(thoughts.to_bootstrap_prompt(thoughts.thoughts[-1].index))
+        agent, last = cls(**was, thoughts=thoughts, registry=registry), thoughts.thoughts[-1].index
+        agent.session.receive(thoughts.to_bootstrap_prompt(last), thoughts.exposed(last))
         return agent
 
     # -- alone ----------------------------------------------------------------
@@ -267,9 +267,9 @@ class Agent:
         """How many messages the session holds."""
         return len(self.session.messages)
 
-    def receive_message(self, text: str) -> None:
-        """Put *text* into the session as user content, without a turn. Raises: BusyAgentError."""
-        self._free_session().receive(text)
+    def receive_message(self, text: str, exposed: str = "") -> None:
+        """Put *text*, from outside the team if *exposed* says whence, into the session. Raises: BusyAgentError."""
+        self._free_session().receive(text, exposed)
         self.waiting.append(MessageReceived(agent=self.name))
 
     def set_system_prompt(self, text: str) -> None:
@@ -311,7 +311,7 @@ class Agent:
         return {
             "name": self.name,
             "model": f"{self.provider.name}:{self.model}",
-            "instructions": self.instructions,
+            "instructions": Redaction(self.secrets())(self.instructions),
             "expertise": self.expertise,
             "personality": self.personality,
             "tools": [name for protocol in self.toolbox.protocols.values() for name in names_of(protocol)],
@@ -328,10 +328,10 @@ class Agent:
         Raises:
             SetupError: the agent keeps no thoughts, or a reference is to none of them.
         """
-        chain, who, refs = self.thoughts, self.identity, tuple(refs)
+        chain, who, told = self.thoughts, self.identity, Redaction(self.secrets())(content)
         if chain is None:
             raise SetupError(f"Agent {self.name!r} keeps no thoughts. Give it some: Agent(..., thoughts='jsonl:DIR')")
-        thought = await in_thread(chain.commit, who, type, content, refs)
+        thought = await in_thread(chain.commit, who, type, told, tuple(refs), self.session.exposed)
         self.waiting.append(ThoughtCommitted(agent=self.name, thought_type=thought.type, index=thought.index))
         return thought
 
@@ -367,8 +367,8 @@ class Agent:
 
     def secrets(self) -> list[Secret]:
         """What this agent, its provider and its tools know and nobody may read."""
-        holders: list[Provider | ToolProtocol] = [self.provider, *self.toolbox.protocols.values()]
-        return [*self._environment, *[secret for holder in holders for secret in holder.secrets()]]
+        tools = [secret for protocol in self.toolbox.protocols.values() for secret in protocol.secrets()]
+        return [*self._environment, *self.provider.secrets(), *tools]
 
     def system_prompt(self, system_context: str = "") -> str:
         """Who the agent is, its instructions, and what the orchestration adds, in that order."""

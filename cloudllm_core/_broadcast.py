@@ -25,6 +25,9 @@ from ._outlets import EventSink
 from ._records import Record
 from ._signals import Signal
 
+LOOK = 0.01
+"""Seconds between two looks at whether sinks have caught up."""
+
 PATIENCE = 5
 """A sink that fails this often in a row is given up."""
 
@@ -208,9 +211,10 @@ class Broadcast:
     async def caught_up(self, budget: float) -> None:
         """Wait up to *budget* seconds until the sinks have taken what was sent so far."""
         marks = [outlet.mark(feed) for outlet, feed in self._feeds]
-        ends = time.monotonic() + budget
-        while not all(mark.is_set() for mark in marks) and time.monotonic() < ends:
-            await asyncio.sleep(0.01)
+        for _ in range(int(budget / LOOK)):
+            if all(mark.is_set() for mark in marks):
+                return
+            await asyncio.sleep(LOOK)
 
     async def aclose(self, budget: float = 2.0) -> tuple[SinkReport, ...]:
         """Wait up to *budget* seconds for the sinks to take everything; what they have not taken then is dropped."""

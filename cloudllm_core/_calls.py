@@ -16,7 +16,7 @@ from ._journal import digest_text, encode
 from ._limits import Limits
 from ._messages import NO_USAGE, Completion, Json, JsonObject, ToolCall, ToolResult, Usage
 from ._output import Shape
-from ._policy import Approve, Exposure, consult
+from ._policy import Approve, Exposure, consult, sources_of
 from ._prices import Account, PriceBook, Tariff
 from ._run import Run
 from ._session import Session, estimate_tokens
@@ -24,7 +24,7 @@ from ._strands import EffectFailed, Pending, Strand
 from ._strategies import ContextStrategy
 from ._thoughts import ThoughtChain
 from ._tool import text_of
-from ._toolbox import OUTPUT_CAP, Recorded, Toolbox
+from ._toolbox import OUTPUT_CAP, OwnWords, Toolbox, recorded_tools
 from .errors import LimitReachedError, ModeError, SetupError
 
 AT_LIMIT = "Not run: this turn may make {allowed} tool calls, and they are used up. Answer with what you have."
@@ -56,6 +56,9 @@ class Member:
 
     identity: JsonObject = attrs.Factory(dict)
     """Who the agent is, for its thought chain."""
+
+    broke: str = ""
+    """What had exposed its last turn that failed."""
 
     shape: Shape | None = None
     tags: tuple[str, ...] = ()
@@ -109,12 +112,14 @@ class Member:
     def retool(self, run: Run, protocol: str, added: bool, toolbox: Toolbox) -> None:
         """Have the next model call see *toolbox*. It comes from outside, so it is an input of the run."""
         tools = [attrs.asdict(definition) for definition in toolbox.definitions]
+        sources: list[Json] = [list(sources_of(offer.protocol)) for offer in toolbox.offers.values()]
         self._coming.append(toolbox)
-        run.input({"what": "tools", "agent": self.name, "protocol": protocol, "added": added, "tools": tools})
+        about = {"what": "tools", "agent": self.name, "protocol": protocol, "added": added}
+        run.input(about | {"tools": tools, "sources": sources})
 
     def take_tools(self, body: Mapping[str, Any]) -> None:
         """The input has been admitted; in a replay, the tools are those that were recorded."""
-        self.toolbox = self._coming.pop(0) if self._coming else Toolbox.of([Recorded(body["tools"])])
+        self.toolbox = self._coming.pop(0) if self._coming else recorded_tools(body)
 
 
 def price(members: Iterable[Member], book: PriceBook | None, limits: Limits) -> None:
@@ -204,20 +209,20 @@ class Calls:
     def why_ask(self, call: ToolCall) -> str | None:
         """Why a person must allow *call*; None if nobody need."""
         definition = self.toolbox.offers[call.name].definition
+        why = self.member.exposure.policy.why(definition, self.exposed) if self.exposed else None
         if definition.approve:
-            return APPROVE
-        return self.member.exposure.policy.why(definition, self.exposed) if self.exposed else None
+            return APPROVE if why is None else f"{APPROVE}; {why}"
+        return why
 
     def expose(self) -> str:
-        """What the results expose the session to; and remember where an exposed one has written."""
+        """What the results expose the session to."""
         source = self.exposed
         for job in self.jobs:
-            if job.effect is not None and job.effect.outcome in ("ok", "error"):
-                offer = self.toolbox.offers[job.call.name]
-                about = offer.definition, offer.protocol.name
-                if self.exposed:
-                    self.member.exposure.wrote(*about, self.exposed)
-                source = source or self.member.exposure.of_result(*about)
+            effect = job.effect
+            if effect is None or effect.outcome not in ("ok", "error") or "own_words" in effect.value:
+                continue
+            offer = self.toolbox.offers[job.call.name]
+            source = source or self.member.exposure.of_result(offer.definition, offer.protocol)
         return source
 
     def refuse(self, job: Job, reason: str) -> None:
@@ -240,14 +245,17 @@ class Calls:
 
     def begin(self, call: ToolCall) -> Pending:
         """Begin one call; its position is taken at once."""
-        toolbox, definition = self.toolbox, self.toolbox.offers[call.name].definition
+        toolbox, offer = self.toolbox, self.toolbox.offers[call.name]
+        definition = offer.definition
+        self.member.exposure.begins(definition, offer.protocol, self.exposed)
         if definition.effect == "composite":
             return self.begin_composite(call)
 
         async def perform(key: str) -> dict[str, Json]:
             async with self.run.gate(definition):
                 result = await toolbox.call(call, self.context(call, key, definition.timeout))
-            return {"content": result.content, "is_error": result.is_error}
+            own = {"own_words": True} if isinstance(result, OwnWords) else {}
+            return {"content": result.content, "is_error": result.is_error, **own}
 
         return self.run.spine.request("tool", definition.effect, self.about(call), perform)
 

@@ -65,8 +65,10 @@ class TurnDesk:
 
         def append() -> dict[str, Json]:
             known = len(chain.thoughts)
-            thought = chain.commit(member.identity, type, content, [ref for ref in refs if 0 <= ref < known])
-            return {"index": thought.index, "prompt": chain.to_bootstrap_prompt(thought.index)}
+            known_refs = [ref for ref in refs if 0 <= ref < known]
+            thought = chain.commit(member.identity, type, content, known_refs, self.turn.exposed)
+            prompt, exposed = chain.to_bootstrap_prompt(thought.index), chain.exposed(thought.index)
+            return {"index": thought.index, "prompt": prompt, "exposed": exposed}
 
         about = {"type": type, "content": content, "refs": list(refs)}
         try:
@@ -75,6 +77,7 @@ class TurnDesk:
             raise EffectError("Committing a thought", f"{problem.type}: {problem.message}") from problem
         member.thoughts_kept = done["index"] + 1
         spine.note(ThoughtCommitted(agent=member.name, thought_type=type, index=done["index"]))
+        self.call.expose(self.turn, str(done.get("exposed", "")))
         return str(done["prompt"])
 
 

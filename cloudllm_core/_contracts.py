@@ -99,7 +99,8 @@ class ToolProtocol(Configurable, abc.ABC):
             async def call(self, tool, arguments, context): ...
 
     The kernel validates arguments against the definition before it calls, bounds the call's time,
-    and turns an exception into an error result that the model reads.
+    and turns an exception into an error result that the model reads. An exception whose ``own_words``
+    is True holds no text from outside, also where the tool's results do: it exposes nobody.
     """
 
     name: ClassVar[str]

@@ -215,7 +215,7 @@ class Spine(Strands):
             body = self._inputs.popleft()
             if body["what"] == "timeout" and body["scope"] not in self.timers:
                 continue  # the block was left before its timer could be heard
-            self._record(self.lane("run"), "input", encode(body), durable=True)
+            self._record(self.lane("run"), "input", self.tape.redacted(encode(body)), durable=True)
             self._apply(body)
             return True
         if self._done:
@@ -301,7 +301,7 @@ class Spine(Strands):
             try:
                 strand.coro.close()
             except BaseException as problem:  # noqa: BLE001 -- a `finally` that wanted more of the hub
-                log.debug("strand.closed", strand=strand.name, problem=repr(problem))
+                log.debug("strand.closed", strand=strand.name, problem=self.tape.hide(repr(problem)))
         for pending in self.pending.values():
             if pending.task is not None:
                 pending.task.cancel()

@@ -21,8 +21,9 @@ from ._calls import Member
 from ._contracts import Effect
 from ._effects import Timer
 from ._events import AgentResponded, AgentSelected, Event, Progress, RoundCompleted, RoundStarted
+from ._journal import encode
 from ._messages import Json, Reply
-from ._policy import by_way_of
+from ._policy import Exposure, by_way_of
 from ._prices import Account
 from ._registry import Registry
 from ._run import Run
@@ -75,6 +76,10 @@ class RunHub:
         return 0 < self.asked == len(self.said)
 
     @property
+    def exposure(self) -> Exposure:
+        return next(iter(self.members.values())).exposure
+
+    @property
     def run_id(self) -> str:
         return self.run.id
 
@@ -113,7 +118,11 @@ class RunHub:
     async def ask(
         self, agent: str, prompt: str, *, note: str | None = None, tools: Sequence[Any] = (), reason: str | None = None
     ) -> Reply:
-        return await self._ask(self._member(agent), prompt, note, tools, reason, len(self.said))
+        try:
+            return await self._ask(self._member(agent), prompt, note, tools, reason, len(self.said))
+        except AgentFailedError:  # the mode can read what it says
+            self.exposure.mode = self.exposure.mode or self._member(agent).broke
+            raise
 
     async def _ask(
         self, member: Member, prompt: str, note: str | None, tools: Sequence[Any], reason: str | None, upto: int
@@ -126,7 +135,9 @@ class RunHub:
             told = self._told.setdefault(name, set())
             heard = zip(self.said[since:upto], self.sources[since:upto], strict=True)
             exposed = next((source for reply, source in heard if source and reply.agent != name), "")
-            exposed = exposed or member.exposure.of_mode((prompt, note))
+            extra = protocols_of(tools)
+            offered = [encode(one.to_json()) for protocol in extra for one in protocol.tools()]
+            exposed = exposed or self.exposure.of_mode((prompt, note, *offered))
             texts = ["\n\n".join(news)] if news else []
             task = None if prompt in told else prompt
             if task is not None or not texts:
@@ -145,7 +156,7 @@ class RunHub:
                     texts,
                     note=note,
                     task=task,
-                    extra=protocols_of(tools),
+                    extra=extra,
                     hub=self,
                     exposed=exposed,
                     on_kept=moved_on,
@@ -156,7 +167,7 @@ class RunHub:
             self.said.append(reply)
             source = by_way_of(member.session.exposed, name)
             self.sources.append(source)
-            member.exposure.mode = member.exposure.mode or source
+            self.exposure.mode = self.exposure.mode or source
             tokens = reply.usage.total or None
             spine.note(AgentResponded(agent=name, tokens_used=tokens, response_length=len(reply.text)))
             return reply
@@ -168,7 +179,7 @@ class RunHub:
         self, agent: str, prompt: str, *, note: str | None = None, tools: Sequence[Any] = (), reason: str | None = None
     ) -> Reply | None:
         try:
-            return await self.ask(agent, prompt, note=note, tools=tools, reason=reason)
+            return await self._ask(self._member(agent), prompt, note, tools, reason, len(self.said))
         except AgentFailedError:
             if self.stop_on_failure:
                 raise
@@ -231,10 +242,13 @@ class RunHub:
         if effect not in ("read", "idempotent", "write"):
             raise SetupError(f"hub.do({name!r}, effect={effect!r}): it may be 'read', 'idempotent' or 'write'.")
         spine = self.run.spine
+        self.exposure.acts(effect)
         try:
             return await spine.wait(spine.request("do", effect, {"name": name, "args": list(args)}, perform))
         except EffectFailed as problem:
             raise EffectError(name, f"{problem.type}: {problem.message}") from problem
+        finally:
+            self.exposure.acts("read")
 
     def store(self, store: Store | str | Mapping[str, Any]) -> Store:
         built: Store = self.registry.build("store", store)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ._contracts import ToolProtocol
 from ._registry import Registry
+from ._settings import show
 from ._thoughts import ThoughtChain
 from ._tool import Functions
 from ._toolbox import protocols_of
@@ -33,7 +34,7 @@ def tools_named(registry: Registry, tools: Iterable[Any]) -> list[Any]:
             named.append(tool)
         else:
             expected = "a function decorated with @tool, a ToolProtocol, or the name of one"
-            raise SettingsError(f"tools[{nth}]", repr(tool), expected)
+            raise SettingsError(f"tools[{nth}]", show(tool), expected)
     return named
 
 

@@ -172,3 +172,22 @@ def _parse(line: bytes, index: int, source: str) -> Record:
         return Record(number, at, lane, position, kind, encode(body), previous, hash)
     except (ValueError, TypeError, RecursionError) as problem:
         raise JournalError(f"{source}: line {index} is not a record of a journal.") from problem
+
+
+def redacted(text: str, hide: Callable[[str], str]) -> str:
+    """*text*, which is JSON, without secrets in its strings; it stays JSON, and what it was."""
+    return text if hide(text) == text else encode(_each(json.loads(text), hide))
+
+
+WORD = re.compile("[A-Za-z_]{1,40}").fullmatch
+FORM = {"role", "type", "stop", "event", "what", "class", "effect", "name", "tool", "tool_name", "agent", "model"}
+"""Keys whose values, where they are single words, say what something is: a secret may be called ``assistant``, too."""
+
+
+def _each(value: Json, hide: Callable[[str], str], form: bool = False) -> Json:
+    """*value* with *hide* done to every string in it that says something."""
+    if isinstance(value, str):
+        return value if form and WORD(value) else hide(value)
+    if isinstance(value, dict):
+        return {key if WORD(key) else hide(key): _each(item, hide, key in FORM) for key, item in value.items()}
+    return [_each(item, hide) for item in value] if isinstance(value, list) else value

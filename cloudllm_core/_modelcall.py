@@ -10,11 +10,11 @@ import attrs
 
 from ._calls import Member
 from ._contracts import Request
-from ._events import AgentHeldBack, AgentRetried
+from ._events import AgentHeldBack, AgentRetried, SessionExposed
 from ._journal import digest_text
 from ._messages import NO_USAGE, Completion, Json, JsonObject, Message, Usage
 from ._run import Run
-from ._session import message_tokens
+from ._session import Turn, message_tokens
 from ._signals import LLMContentDelta, LLMReasoningDelta, LLMWaiting
 from ._strands import EffectFailed, Pending
 from ._threads import in_thread
@@ -71,6 +71,12 @@ class ModelCall:
     def extra(self) -> int:
         """The estimate for what goes with the messages: instructions and tool schemas."""
         return self.member.frame[1] + self.toolbox.tokens
+
+    def expose(self, turn: Turn, source: str) -> None:
+        """*turn* holds text from outside the team now, by way of *source*; empty is none."""
+        if source and not turn.exposed:
+            turn.exposed = source
+            self.run.spine.note(SessionExposed(agent=self.member.name, source=source))
 
     async def perform(
         self, messages: tuple[Message, ...], digest: str, choice: Literal["auto", "none"], listened: bool = False

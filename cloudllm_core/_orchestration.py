@@ -22,7 +22,7 @@ from ._limits import Limits
 from ._messages import Json, Message
 from ._outlets import EventSink, Journal
 from ._performance import Performance
-from ._policy import Approve, Exposure, Policy
+from ._policy import Approve, Exposure, Policy, sources_of
 from ._portal import portal
 from ._prices import PriceBook
 from ._records import Record, read_event
@@ -30,7 +30,7 @@ from ._registry import Registry, default_registry
 from ._run import OPEN_AIR, Conditions, Run, RunResult
 from ._secrets import Redaction, Secret
 from ._session import Session
-from ._settings import from_settings, plain
+from ._settings import from_settings, plain, show
 from .errors import SettingsError, SetupError, near_miss
 
 OnFailure = Literal["continue", "stop"]
@@ -105,6 +105,13 @@ class Orchestration:
         self.name, self.system_context, self.approver = name, system_context, approver
         self.policy = from_settings(Policy, policy, "policy") if isinstance(policy, Mapping) else policy or Policy()
         self._secrets = tuple(secrets)
+        if not isinstance(self.policy, Policy):
+            raise SettingsError("policy", show(policy), "a table, or a Policy")
+        if approver is not None and not callable(approver):
+            raise SettingsError("approver", show(approver), "a function", "It is given agent, tool, arguments and why.")
+        for secret in map(type, self._secrets):
+            if secret is not Secret:
+                raise SettingsError("secrets", f"a {secret.__name__}", "Secrets: Secret(value, 'ITS_NAME')")
         if on_failure not in ("continue", "stop"):
             raise SettingsError(
                 "on_failure", repr(on_failure), "'continue' or 'stop'", near_miss(on_failure, ["continue", "stop"])
@@ -140,18 +147,18 @@ class Orchestration:
         mode = _mode_settings(registry, rest)
         agents = rest.pop("agents", None)
         if not isinstance(agents, Sequence) or isinstance(agents, str) or not agents:
-            raise SettingsError("agents", "none" if not agents else repr(agents), "at least one [[agents]] table")
+            raise SettingsError("agents", "none" if not agents else show(agents), "at least one [[agents]] table")
         for index, table in enumerate(agents):
             if not isinstance(table, Mapping):
-                raise SettingsError(f"agents[{index}]", repr(table), "a table")
+                raise SettingsError(f"agents[{index}]", show(table), "a table")
         team = [_agent(registry, table, f"agents[{index}]") for index, table in enumerate(agents)]
         own: dict[str, Any] = {key: rest.pop(key) for key in OWN if key in rest}
         for key in ("name", "system_context"):
             if not isinstance(own.get(key, ""), str):
-                raise SettingsError(key, repr(own[key]), "text")
+                raise SettingsError(key, show(own[key]), "text")
         listed = rest.pop("sinks", [])
         if not isinstance(listed, list):
-            raise SettingsError("sinks", repr(listed), "a list of sinks")
+            raise SettingsError("sinks", show(listed), "a list of sinks")
         own["sinks"] = [*listed, *sinks]
         if rest:
             key = next(iter(rest))
@@ -252,11 +259,15 @@ class Orchestration:
         pairs = zip(agents, sessions, strict=True)
         members = {agent.name: agent.member(session, self.system_context, self.approver) for agent, session in pairs}
         price(members.values(), self.prices, limits)
-        hide = Redaction([*self._secrets, *[secret for agent in agents for secret in agent.secrets()]])
+        known = [*self._secrets, *[secret for agent in agents for secret in agent.secrets()]]
+        hide = Redaction(known, [record.text for record in conditions.past] if conditions.past else None)
         prompt = hide(prompt)
         exposure = Exposure(self.policy, said={prompt})
+        offers = [offer for member in members.values() for offer in member.toolbox.offers.items()]
+        self.policy.check(name for tool, offer in offers for name in (tool, *sources_of(offer.protocol)))
         for member in members.values():
             member.exposure = exposure
+            member.session.clean(hide)
         if past := conditions.past:
             recorded = past[0].body
             for name, member in members.items():
@@ -278,6 +289,8 @@ class Orchestration:
             "thoughts": {m.name: m.thoughts_kept for m in members.values() if m.thoughts is not None},
             "waiting": {m.name: [event.to_json() for event in m.waiting] for m in members.values() if m.waiting},
         }
+        if self.policy != Policy():
+            start["policy"] = self.policy.to_json()
         if exposed := {m.name: m.session.exposed for m in members.values() if m.session.exposed}:
             start["exposed"] = exposed
         performance = Performance(
@@ -330,7 +343,7 @@ def _mode_settings(registry: Registry, rest: dict[str, Any]) -> tuple[Any, tuple
     table = {"name": mode} if isinstance(mode, str) else mode
     if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
         known = ", ".join(registry.names("mode")) or "none is installed"
-        raise SettingsError("mode", "none" if mode is None else repr(mode), f"the name of a mode ({known})")
+        raise SettingsError("mode", "none" if mode is None else show(mode), f"the name of a mode ({known})")
     tables = registry.mode(table["name"]).tables
     more = {key: rest.pop(key) for key in tables if key in rest}
     return registry.build("mode", {**table, **more}), tables

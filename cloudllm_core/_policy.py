@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-from ._contracts import ToolDefinition
+from ._contracts import Effect, ToolDefinition, ToolProtocol
 from ._messages import Json
 from ._settings import Configurable
 from ._tool import NEEDS
@@ -25,6 +25,8 @@ Approve = Callable[..., Any]
 
 NOBODY = "{why}, and nobody is there to allow it (set approver=)"
 BY = " by way of "
+ANYWHERE = "*"
+"""The place of what a mode wrote: any tool may read it."""
 
 
 def _words(words: Iterable[str]) -> frozenset[str]:
@@ -52,7 +54,7 @@ class Policy(Configurable):
     """Needs of tools; a call of a tool with one of them is asked for. With none, nothing is."""
 
     trust: frozenset[str] = attrs.field(default=frozenset(), converter=_words)
-    """Tools, or whole protocols, by name, whose results count as the team's own."""
+    """Tools, or whole protocols, wrapped ones too, by name, whose results count as the team's own."""
 
     def why(self, tool: ToolDefinition, source: str) -> str | None:
         """Why a session that was exposed by *source* must ask before it calls *tool*; None if it need not."""
@@ -60,6 +62,17 @@ class Policy(Configurable):
         if not needs:
             return None
         return f"it needs {' and '.join(needs)}, and this session has read text from outside the team ({source})"
+
+    def check(self, names: Iterable[str]) -> None:
+        """
+        Raises:
+            SettingsError: something is trusted that is called like one of *names*, of tools and their sources, but
+            for a slip. What is called like none may come during the run.
+        """
+        known = sorted(set(names))
+        for word in sorted(self.trust.difference(known)):
+            if near := near_miss(word, known):
+                raise SettingsError("policy.trust", repr(word), "a tool or a tool protocol of this team", near)
 
     def to_json(self) -> dict[str, Json]:
         return {"ask": sorted(self.ask), "trust": sorted(self.trust)}
@@ -71,23 +84,24 @@ class Exposure:
 
     policy: Policy = attrs.Factory(Policy)
     places: dict[str, str] = attrs.Factory(dict)
-    """Protocols, and ``files``, that an exposed agent wrote to; and what had exposed it."""
+    """Protocols, and ``files``, that text from outside was written to; and where it came from."""
 
     mode: str = ""
-    """What had exposed the first exposed agent that told the mode something."""
+    """What exposes those whom the mode tells something new; empty as long as nothing has reached it."""
 
     said: set[str] = attrs.Factory(set)
     """What the mode said while nobody could have put words into its mouth."""
 
-    def of_result(self, tool: ToolDefinition, protocol: str) -> str:
+    def of_result(self, tool: ToolDefinition, protocol: ToolProtocol) -> str:
         """What a result of *tool* exposes its reader to; empty if to nothing."""
-        if {tool.name, protocol} & self.policy.trust:
+        names = sources_of(protocol)
+        if {tool.name, *names} & self.policy.trust:
             return ""
         if tool.untrusted:
             return tool.name
         if tool.effect == "composite":
             return self.mode
-        return next((self.places[place] for place in _places(tool, protocol) if place in self.places), "")
+        return next((self.places[place] for place in (*_places(tool, names), ANYWHERE) if place in self.places), "")
 
     def of_mode(self, texts: Iterable[str | None]) -> str:
         """What the mode's own *texts* expose their reader to."""
@@ -96,17 +110,32 @@ class Exposure:
             self.said |= new
         return self.mode if new else ""
 
-    def wrote(self, tool: ToolDefinition, protocol: str, source: str) -> None:
-        """A session that was exposed by *source* has called *tool*."""
+    def begins(self, tool: ToolDefinition, protocol: ToolProtocol, source: str) -> None:
+        """A session that *source* had exposed, if it is not empty, calls *tool*: from now on others may read it."""
+        source = source or (self.of_result(tool, protocol) if tool.untrusted else "")  # a download leaves a file
+        if not source or tool.effect == "read":
+            return
         if tool.effect == "composite":
             self.mode = self.mode or source
-        elif tool.effect != "read":
-            for place in _places(tool, protocol):
+        else:
+            for place in _places(tool, sources_of(protocol)):
                 self.places.setdefault(place, source)
 
+    def acts(self, effect: Effect) -> None:
+        """The mode does something of its own: it may write what it was told, and read what was written."""
+        if self.mode and effect != "read":
+            self.places.setdefault(ANYWHERE, self.mode)
+        self.mode = self.mode or next(iter(self.places.values()), "")
 
-def _places(tool: ToolDefinition, protocol: str) -> list[str]:
-    return [protocol, "files"] if "files" in tool.needs else [protocol]
+
+def sources_of(protocol: ToolProtocol) -> list[str]:
+    """The names of *protocol* and of those it wraps: what is written through one is read through another."""
+    inner = getattr(protocol, "inner", None)
+    return [protocol.name, *(sources_of(inner) if isinstance(inner, ToolProtocol) else ())]
+
+
+def _places(tool: ToolDefinition, names: list[str]) -> list[str]:
+    return [*names, "files"] if "files" in tool.needs else names
 
 
 def by_way_of(source: str, agent: str) -> str:

@@ -29,6 +29,7 @@ from ._limits import Ledger, Limits
 from ._messages import NO_USAGE, Json, Reply, Usage
 from ._outlets import Journal
 from ._records import Record
+from ._secrets import clean
 from ._signals import Signal
 from ._tape import PastEnds, Tape
 from .errors import DivergenceError, NotCompleteError, SetupError
@@ -218,6 +219,14 @@ class Run:
         """Whether anybody wants signals, so that it is worth streaming."""
         return bool(self._ears) or self.broadcast.wants_signals
 
+    async def caught_up(self, budget: float = 1.0) -> None:
+        """
+        Wait until the sinks have taken what has happened so far, for at most *budget* seconds.
+
+        For an approver that prints: its question then comes after what led to it.
+        """
+        await self.broadcast.caught_up(budget)
+
     def emit(self, signal: Signal) -> None:
         """Let a signal pass by."""
         self.broadcast.signal(signal)
@@ -321,17 +330,20 @@ class Run:
             try:
                 await closer()
             except Exception as problem:  # noqa: BLE001 -- the run is over, and its result must not be lost for this
-                log.warning("run.not_closed", run=self.id, problem=repr(problem))
+                log.warning("run.not_closed", run=self.id, problem=self.spine.tape.hide(repr(problem)))
         self._settle(await self.broadcast.aclose())
 
     def _settle(self, reports: tuple[SinkReport, ...]) -> None:
-        failure, result = self.spine.failure, self._summary(self)
+        failure, result, hide = self.spine.failure, self._summary(self), self.spine.tape.hide
         try:
             self.spine.tape.chain.close()
         except Exception as problem:  # noqa: BLE001 -- whatever it is, the run must come to its end
             failure = failure or (problem if result.error is None else None)
         if failure is not None:
             result = attrs.evolve(result, error=failure, complete=False, stop_reason="failed")
+        if result.error is not None:
+            clean(result.error, hide)
+        reports = tuple([attrs.evolve(each, problem=each.problem and hide(each.problem)) for each in reports])
         if isinstance(failure, (DivergenceError, PastEnds)):
             self._future.set_exception(failure)
             self._future.exception()  # whoever awaits will see it; nobody else need be told

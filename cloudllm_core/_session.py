@@ -7,13 +7,14 @@ done in it) closed with a note, so that the model knows and nobody repeats it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 
 import attrs
 
 from ._history import problem_after, repair_history
-from ._journal import digest_text, encode
+from ._journal import digest_text, encode, redacted
 from ._messages import Image, Message, Part, Private, Text, Thinking, ToolCall, ToolResult
 from ._strategies import ContextView, Cut
 from .errors import HistoryError
@@ -114,8 +115,9 @@ class Session:
         self.said = Span().extended(map(Entry, legal))
         return repairs
 
-    def receive(self, text: str) -> None:
-        """Add *text* as user content, without a turn."""
+    def receive(self, text: str, exposed: str = "") -> None:
+        """Add *text* as user content, without a turn; *exposed* says where outside the team it came from."""
+        self.exposed = self.exposed or exposed
         entries = self.said.entries
         if entries and entries[-1].message.role == "user":
             last = entries[-1]
@@ -123,6 +125,13 @@ class Session:
             self.said = Span().extended([*entries[:-1], more])
         else:
             self.said = self.said.extended([Entry(Message.user(text))])
+
+    def clean(self, hide: Callable[[str], str]) -> None:
+        """Take secrets out of what was said: `receive` and `load` know of none, and some become known later."""
+        if hide(self.text) != self.text:
+            entries = self.said.entries
+            told = [Message.from_json(json.loads(redacted(entry.text, hide))) for entry in entries]
+            self.said = Span().extended(map(Entry, told, [entry.task and hide(entry.task) for entry in entries]))
 
     def copy(self) -> Session:
         """A session of its own with the same past; messages are shared, for they never change."""

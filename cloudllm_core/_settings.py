@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import inspect
+import re
 import reprlib
 import sys
 import types
@@ -20,6 +21,7 @@ from typing import Any, ClassVar, Self, TypeVar, get_args, get_origin
 
 import attrs
 
+from ._secrets import is_secret, masked
 from .errors import SettingsError, near_miss
 
 T = TypeVar("T")
@@ -43,12 +45,8 @@ def from_settings(make: Callable[..., T], settings: Mapping[str, Any], where: st
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     for key in settings:
         if key not in known and not open_ended:
-            raise SettingsError(
-                _at(where, key),
-                f"the unknown setting {key!r}",
-                f"one of {', '.join(known) or 'none at all'} for {name!r}",
-                near_miss(key, known),
-            )
+            expected = f"one of {', '.join(known)} for {name!r}" if known else f"nothing: {name!r} has no settings"
+            raise SettingsError(_at(where, key), f"the unknown setting {key!r}", expected, near_miss(key, known))
     for key in known:
         if parameters[key].default is inspect.Parameter.empty and key not in settings:
             raise SettingsError(where or name, "no " + repr(key), f"{key!r}, which {name!r} needs")
@@ -61,9 +59,7 @@ def from_settings(make: Callable[..., T], settings: Mapping[str, Any], where: st
     except SettingsError:
         raise
     except (TypeError, ValueError) as problem:
-        raise SettingsError(
-            where or name, ", ".join(settings) or "nothing", f"valid settings for {name!r}", _sentence(problem)
-        ) from problem
+        raise _told(problem, settings, where, name) from problem
 
 
 class Configurable:
@@ -81,6 +77,25 @@ class Configurable:
             SettingsError: an unknown setting (with the near miss), a missing one, or a wrong value.
         """
         return from_settings(cls, settings)
+
+
+_NAMED = re.compile(r"'?(\w+)'? (must .*?)(?:: \S+|,(?: and)? not .+| \(got .*\))?\.?")
+"""How validators say which field is wrong: attrs' own, and ours."""
+
+
+_SIGNS = (">= ", "at least "), ("> ", "more than "), ("<= ", "at most "), ("< ", "less than ")
+
+
+def _told(problem: Exception, settings: Mapping[str, Any], where: str, name: str) -> SettingsError:
+    """*problem* with the setting that it is about, where that can be told."""
+    sentence = _sentence(problem)
+    said = _NAMED.fullmatch(sentence)
+    if said and said[1] in settings:
+        expected = said[2].removeprefix("must be ")
+        for sign, words in _SIGNS:
+            expected = expected.replace(sign, words)
+        return SettingsError(_at(where, said[1]), show(settings[said[1]], said[1]), expected)
+    return SettingsError(where or name, ", ".join(settings) or "nothing", f"valid settings for {name!r}", sentence)
 
 
 def _sentence(problem: Exception) -> str:
@@ -162,12 +177,12 @@ _BUILDERS: dict[type, Callable[[list[Any]], Any]] = {tuple: tuple, frozenset: fr
 def _container(origin: type, args: tuple[Any, ...], value: Any, where: str) -> Any:
     if issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
-            raise SettingsError(where, show(value), "a table")
+            raise SettingsError(where, show(value, where), "a table")
         of = args[1] if len(args) == 2 else Any
         return {key: structure(of, item, _at(where, str(key))) for key, item in value.items()}
     if issubclass(origin, Collection) or origin is Iterable:
         if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
-            raise SettingsError(where, show(value), "a list")
+            raise SettingsError(where, show(value, where), "a list")
         items = list(value)
         each = args if origin is tuple and args and args[-1] is not Ellipsis else (args or (Any,))[:1] * len(items)
         if len(each) != len(items):
@@ -176,23 +191,26 @@ def _container(origin: type, args: tuple[Any, ...], value: Any, where: str) -> A
         try:
             return _BUILDERS.get(origin, list)(built)
         except TypeError as problem:
-            raise SettingsError(where, show(built), "values that fit in a set", _sentence(problem)) from problem
+            raise SettingsError(where, show(built, where), "values that fit in a set", _sentence(problem)) from problem
     return value
+
+
+_WORDS: dict[type, str] = {str: "text", int: "a whole number", bool: "true or false"}
 
 
 def _plain_type(cls: type, value: Any, where: str) -> Any:
     if cls is types.NoneType:
         if value is not None:
-            raise SettingsError(where, show(value), "nothing")
+            raise SettingsError(where, show(value, where), "nothing")
     elif cls is float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise SettingsError(where, show(value), "a number")
+            raise SettingsError(where, show(value, where), "a number")
         return float(value)
     elif cls is int and type(value) is float and value.is_integer():
         return int(value)  # JSON does not tell 3.0 from 3
     elif cls in (str, int, bool):
         if type(value) is not cls:
-            raise SettingsError(where, show(value), {str: "text", int: "a whole number", bool: "true or false"}[cls])
+            raise SettingsError(where, show(value, where), _WORDS[cls])
     elif issubclass(cls, enum.Enum):
         return _choice(tuple(cls), value, where)
     elif issubclass(cls, PurePath) and isinstance(value, str):
@@ -201,7 +219,7 @@ def _plain_type(cls: type, value: Any, where: str) -> Any:
         return _typed_dict(cls, value, where)
     elif attrs.has(cls) and not isinstance(value, cls):
         if not isinstance(value, Mapping):
-            raise SettingsError(where, show(value), f"a table for {cls.__name__}")
+            raise SettingsError(where, show(value, where), f"a table for {cls.__name__}")
         return from_settings(cls, value, where)
     elif cls in (list, dict, tuple, set, frozenset) or cls.__module__ == "collections.abc":
         return _container(cls, (), value, where)
@@ -214,12 +232,12 @@ def _choice(choices: tuple[Any, ...], value: Any, where: str) -> Any:
         if value is choice or (value == plainly and isinstance(value, bool) == isinstance(plainly, bool)):
             return choice
     hint = near_miss(value, [str(one) for one in raw]) if isinstance(value, str) else ""
-    raise SettingsError(where, show(value), "one of " + ", ".join(map(repr, raw)), hint)
+    raise SettingsError(where, show(value, where), "one of " + ", ".join(map(repr, raw)), hint)
 
 
 def _typed_dict(cls: Any, value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        raise SettingsError(where, show(value), f"a table for {cls.__name__}")
+        raise SettingsError(where, show(value, where), f"a table for {cls.__name__}")
     hints = hints_of(cls)
     if missing := sorted(required_keys(cls, hints) - set(value)):
         raise SettingsError(where, f"no {missing[0]!r}", f"{missing[0]!r}, which {cls.__name__} needs")
@@ -234,9 +252,11 @@ _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
 
 
-def show(value: Any) -> str:
-    """*value* as it stands in an error: short, whatever it is."""
-    return "nothing" if value is None else _REPR.repr(value)
+def show(value: Any, where: str = "") -> str:
+    """*value* as it stands in an error: short, whatever it is, and without what is called like a secret."""
+    if any(map(is_secret, re.split(r"[^A-Za-z0-9_-]+", where))):
+        return f"a value of the type {type(value).__name__}"
+    return "nothing" if value is None else _REPR.repr(masked(value))
 
 
 def plain(value: Any) -> Any:

@@ -18,6 +18,7 @@ def alone(
     Start a run in which *member* takes one turn; *on_end* is called before its result is there, and *hide* takes
     secrets out of it.
     """
+    member.session.clean(hide)
     start = {
         "orchestration": member.name,
         "mode": "send",

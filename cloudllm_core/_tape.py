@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from ._events import Event
-from ._journal import Chain, digest_text, encode
+from ._journal import Chain, digest_text, encode, redacted
 from ._messages import Json
 from ._records import Kind, Record
 from .errors import DivergenceError, JournalError
@@ -85,7 +85,7 @@ class Tape:
 
     def redacted(self, text: str) -> str:
         """*text*, which is JSON, without secrets in its strings; it stays JSON."""
-        return text if self.hide(text) == text else encode(_each(json.loads(text), self.hide))
+        return redacted(text, self.hide)
 
     def peek(self) -> Record:
         """What a replay must admit next. Raises: PastEnds."""
@@ -109,12 +109,3 @@ class Tape:
         if (recorded.lane, recorded.position, recorded.kind) != (lane, position, kind):
             raise self.divergence(recorded, f"{kind} in lane {lane!r} at position {position}: {text}")
         return recorded
-
-
-def _each(value: Json, hide: Callable[[str], str]) -> Json:
-    """*value* with *hide* done to every string in it."""
-    if isinstance(value, str):
-        return hide(value)
-    if isinstance(value, dict):
-        return {hide(key): _each(item, hide) for key, item in value.items()}
-    return [_each(item, hide) for item in value] if isinstance(value, list) else value

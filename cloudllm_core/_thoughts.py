@@ -93,10 +93,18 @@ class ThoughtChain(Configurable, abc.ABC):
     def close(self) -> None:
         """Let go of files; the next call opens them again."""
 
-    def commit(self, who: JsonObject, type: str, content: str, refs: Iterable[int] = ()) -> Thought:
-        """As `append`, for the agent *who*, whose identity goes along where the chain does not end with it already."""
-        meta = {"agent": dict(who)} if self.identity() != dict(who) else {}
-        return self.append(who["name"], type, content, refs, meta)
+    def commit(self, who: JsonObject, type: str, content: str, refs: Iterable[int] = (), exposed: str = "") -> Thought:
+        """
+        As `append`, for the agent *who*, whose identity goes along where the chain does not end with it already;
+        *exposed* says what text from outside the team may stand in *content*.
+        """
+        meta: dict[str, Json] = {"agent": dict(who)} if self.identity() != dict(who) else {}
+        return self.append(who["name"], type, content, refs, meta | ({"exposed": exposed} if exposed else {}))
+
+    def exposed(self, index: int) -> str:
+        """What text from outside the team may stand in the thought at *index* and what it builds on; empty if none."""
+        said = (thought.meta.get("exposed") for thought in self.resolve_context(index))
+        return next((str(source) for source in said if source), "")
 
     def checked_refs(self, refs: Iterable[int]) -> tuple[int, ...]:
         """*refs* in order, each once. Raises: SetupError: one is to no earlier thought."""

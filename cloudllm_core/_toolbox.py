@@ -5,7 +5,8 @@ Toolboxes: the tools of one agent, from as many protocols as it has, each call b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import attrs
@@ -27,6 +28,8 @@ def protocols_of(tools: Iterable[Any]) -> list[ToolProtocol]:
     protocols: list[ToolProtocol] = []
     functions = []
     for tool in tools:
+        if isinstance(tool, type) and issubclass(tool, ToolProtocol):
+            raise SetupError(f"{tool.__name__} is a class; give an instance of it: {tool.__name__}(...)")
         if isinstance(tool, ToolProtocol):
             protocols.append(tool)
         elif isinstance(tool, Tool) or callable(tool):
@@ -43,14 +46,29 @@ class Recorded(ToolProtocol):
 
     name = "recorded"
 
-    def __init__(self, definitions: Sequence[JsonObject]) -> None:
+    def __init__(self, definitions: Sequence[JsonObject], sources: Sequence[str] = ("recorded",)) -> None:
         self._tools = [ToolDefinition(**definition) for definition in definitions]
+        self.name = sources[0]  # type: ignore[misc]  # of an instance: what it was called then, and what it wrapped
+        self.inner = Recorded((), sources[1:]) if sources[1:] else None
 
     def tools(self) -> Sequence[ToolDefinition]:
         return self._tools
 
     async def call(self, tool: str, arguments: JsonObject, context: ToolContext) -> Any:
         raise SetupError(f"{tool!r} belongs to a replay and cannot be called.")
+
+
+def recorded_tools(body: Mapping[str, Any]) -> Toolbox:
+    """The toolbox that an input of a journal tells of."""
+    sources = body.get("sources") or [["recorded"]] * len(body["tools"])
+    pairs = zip(body["tools"], sources, strict=True)
+    groups = [(names, [tool for tool, _ in group]) for names, group in groupby(pairs, lambda pair: pair[1])]
+    return Toolbox.of([Recorded(tools, names) for names, tools in groups])
+
+
+@attrs.frozen
+class OwnWords(ToolResult):
+    """An error in which a tool says nothing but its own words, so that it exposes nobody."""
 
 
 @attrs.frozen
@@ -163,7 +181,8 @@ class Toolbox:
         try:
             return await self._bounded(offer, call, context)
         except Exception as problem:  # noqa: BLE001 -- for the model to read
-            return ToolResult(call.id, text_of(f"{type(problem).__name__}: {problem}", OUTPUT_CAP)[0], is_error=True)
+            kind = OwnWords if getattr(problem, "own_words", False) is True else ToolResult
+            return kind(call.id, text_of(f"{type(problem).__name__}: {problem}", OUTPUT_CAP)[0], is_error=True)
         except (SystemExit, GeneratorExit) as problem:  # a tool may not end the program
             return ToolResult(call.id, f"The tool tried to end the program ({type(problem).__name__}).", is_error=True)
 

@@ -18,12 +18,12 @@ from ._events import (
     ForeignPartsDropped,
     SendCompleted,
     SendStarted,
-    SessionExposed,
     ToolMaxIterationsReached,
 )
 from ._messages import Completion, Message, Reply, Text, ToolCall, ToolResult
 from ._modelcall import ModelCall
 from ._output import REPAIR
+from ._policy import by_way_of
 from ._run import Run
 from ._session import Turn
 from ._strands import EffectFailed, Halt
@@ -121,14 +121,8 @@ class TakenTurn:
         self.made += min(left, len(calls))
         results = await self.calls.perform(left)
         self.wrote = self.wrote or self.calls.happened
-        self.expose(self.calls.expose())
+        self.call.expose(self.turn, self.calls.expose())
         return results
-
-    def expose(self, source: str) -> None:
-        """The session holds text from outside the team now, by way of *source*; empty is none."""
-        if source and not self.turn.exposed:
-            self.turn.exposed = source
-            self.run.spine.note(SessionExposed(agent=self.member.name, source=source))
 
     async def think(self, choice: Choice) -> Completion:
         """One model call; where the provider finds it too long, room is made and it is asked once more."""
@@ -195,7 +189,7 @@ async def take_turn(
     output = None if member.shape is None else member.shape.schema
     taken = TakenTurn(member, turn, ModelCall(run, member, member.toolbox, output), extra, hub)
     run.spine.note(SendStarted(agent=member.name, message="\n\n".join(texts), note=note))
-    taken.expose(exposed)
+    taken.call.expose(turn, exposed)
     if parts := member.session.foreign_parts(member.provider.name):
         run.spine.note(ForeignPartsDropped(agent=member.name, provider=member.provider.name, parts=parts))
     try:
@@ -204,6 +198,7 @@ async def take_turn(
         _break_off(taken, problem, on_kept)
         if isinstance(problem, (asyncio.CancelledError, LimitReachedError, ModeError)):
             raise
+        member.broke = by_way_of(turn.exposed, member.name)
         raise AgentFailedError(member.name, _told(problem)) from problem
     turn.commit()
     if on_kept is not None:
@@ -232,7 +227,7 @@ def _break_off(taken: TakenTurn, problem: BaseException, on_kept: Callable[[], N
     calls = taken.calls
     kept = taken.wrote or (calls is not None and calls.happened)
     if kept and calls is not None:
-        taken.expose(calls.expose())
+        taken.call.expose(taken.turn, calls.expose())
         taken.turn.close(calls.results(), why)
         if on_kept is not None:
             on_kept()

@@ -17,6 +17,7 @@ PLUGINS = blueprint.plugins()
 WITHOUT_A_KIND = {
     "all": "it offers nothing itself",
     "cli": "it offers several commands; 'cli' is the word for their kind",
+    "provider-http": "it offers nothing itself; providers stand on it",
     "tool-wrappers": "it offers several wrappers, each by its own name",
 }
 """Folders that are not called after a kind and a name, and why."""

@@ -11,7 +11,7 @@ import pytest
 import blueprint
 
 ROOM = 400
-KERNEL = 6_250
+KERNEL = 6_400
 """
 Lines of code: without docstrings, comments and blank lines, for those are what makes the rest short to read.
 
