@@ -248,7 +248,7 @@ def test_a_named_model_is_wrapped_with_its_settings() -> None:
         ({"attempts": "3"}, "resilience.attempts: found '3', expected a whole number."),
         (
             {"attempts": 0},
-            "resilience: found attempts = 0, expected valid settings. 'attempts' must be 1 or more, not 0.",
+            "resilience.attempts: found 0, expected 1 or more.",
         ),
         (
             {"fallback": "echo:y"},

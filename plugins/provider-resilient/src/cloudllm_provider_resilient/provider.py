@@ -26,9 +26,14 @@ _OWN_FAULT = (BadRequest, ContentFiltered)
 """What another model would not, or should not, mend."""
 
 
+def _shown(value: Any) -> str:
+    """*value* in an error: a table, which may hold a key, is only named."""
+    return repr(value) if isinstance(value, (str, int, float)) else f"a {type(value).__name__}"
+
+
 def _resolved(fallback: Any, registry: Registry | None, where: str) -> tuple[tuple[Provider, str], ...]:
     if isinstance(fallback, (str, bytes, Mapping)) or not isinstance(fallback, Sequence):
-        raise SettingsError(where, repr(fallback), "a list of models", "Write: fallback = ['openai:gpt-5']")
+        raise SettingsError(where, _shown(fallback), "a list of models", "Write: fallback = ['openai:gpt-5']")
     models: list[tuple[Provider, str]] = []
     for number, item in enumerate(fallback):
         if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], Provider) and isinstance(item[1], str):
@@ -41,7 +46,7 @@ def _resolved(fallback: Any, registry: Registry | None, where: str) -> tuple[tup
             models.append(found)
         else:
             expected = "'provider:model', a table with such a 'name', or a pair of a provider and a model's name"
-            raise SettingsError(f"{where}[{number}]", repr(item), expected)
+            raise SettingsError(f"{where}[{number}]", _shown(item), expected)
     return tuple(models)
 
 
@@ -110,7 +115,9 @@ class Resilient(Provider):
         """
         where = "resilience"
         if not isinstance(settings, Mapping):
-            raise SettingsError(where, repr(settings), "true, false or a table", f"It may hold {', '.join(_SETTINGS)}.")
+            raise SettingsError(
+                where, _shown(settings), "true, false or a table", f"It may hold {', '.join(_SETTINGS)}."
+            )
         for key in settings:
             if key not in _SETTINGS:
                 known = f"one of {', '.join(_SETTINGS)}"
@@ -121,11 +128,7 @@ class Resilient(Provider):
         try:
             return super().from_settings({**settings, "fallback": fallback, "inner": inner})
         except SettingsError as error:
-            if error.where == cls.name:  # a number out of range: the hint says which
-                error.where, error.found = where, ", ".join(f"{key} = {value!r}" for key, value in settings.items())
-                error.expected = "valid settings"
-            else:
-                error.where = f"{where}.{error.where}"
+            error.where = f"{where}.{error.where}"
             raise
 
     async def complete(self, request: Request) -> Completion:
