@@ -249,6 +249,20 @@ def test_memory_is_watched_where_there_is_no_control_group(box: Bash, monkeypatc
     assert (137, "Stopped: it held more than 150,000,000 bytes of memory.") == (result.exit_code, result.notice)
 
 
+def test_memory_of_no_process_is_not_to_be_had_where_processes_are_watched(
+    box: Bash, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files and segments in memory would not be counted; a control group counts them, so there they may be made."""
+    source = "import os; os.write(os.memfd_create('x'), bytes(1000)); print('made')"
+    assert "made\n" == asyncio.run(box.run(f'exec {PYTHON} -IS -c "{source}"')).stdout
+
+    monkeypatch.setattr(Group, "make", lambda limits: Group((), frozenset()))
+    watched = attrs.evolve(box, processes=None)
+    segment = "import ctypes; print(ctypes.CDLL(None).shmget(0, 4096, 0o600))"
+    assert "not implemented" in asyncio.run(watched.run(f'exec {PYTHON} -IS -c "{source}"')).stderr
+    assert "-1\n" == asyncio.run(watched.run(f'exec {PYTHON} -IS -c "{segment}"')).stdout
+
+
 def test_root_without_a_control_group_is_refused(box: Bash, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rather than run without the limit that was asked for."""
     monkeypatch.setattr(Group, "make", lambda limits: Group((), frozenset()))
@@ -289,13 +303,13 @@ def test_a_control_group_is_made_where_the_control_is(
 
 
 def test_groups_of_killed_programs_are_removed(box: Bash) -> None:
-    """By the next command of anybody."""
+    """By the next sandbox of anybody."""
     group = Group.make(Limits(memory=10**9, processes=100, cpu=None, file_size=None))
     stale = [folder.with_name("cloudllm-999999999-dead") for folder in group.folders]
     for folder in stale:
         folder.mkdir()
     asyncio.run(group.remove())
-    asyncio.run(box.run("true"))
+    asyncio.run(attrs.evolve(box).run("true"))
 
     assert [] == [folder for folder in (*stale, *group.folders) if folder.exists()]
 

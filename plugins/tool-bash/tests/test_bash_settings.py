@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import shutil
 import sys
@@ -50,9 +51,9 @@ def test_settings_come_from_plain_data(tmp_path: Path) -> None:
     [
         ({"sandbx": "none"}, "Did you mean 'sandbox'?"),
         ({"sandbox": "landlock"}, "sandbox: found 'landlock', expected one of 'bubblewrap', 'none'."),
-        ({"timeout": 0}, "timeout must be more than 0, and not 0.0."),
-        ({"timeout": float("inf")}, "timeout must be more than 0, and not inf."),
-        ({"memory": -1}, "memory must be more than 0, and not -1."),
+        ({"timeout": 0}, "timeout: found 0, expected more than 0."),
+        ({"timeout": float("inf")}, "timeout: found inf, expected more than 0."),
+        ({"memory": -1}, "memory: found -1, expected more than 0."),
         ({"allow": "ls"}, "allow: found 'ls', expected a list."),
         ({"deny": ["a | b"]}, "'a | b' must be a program's name, or its first words, such as 'git status'."),
         ({"environment": {"A=B": "1"}}, "the environment variable 'A=B' must have a plain name"),
@@ -102,6 +103,7 @@ def test_the_sandbox_without_network_needs_its_workspace_only(tmp_path: Path) ->
     assert ("bash", "write", ("files",), False, False) == about
     assert tool.timeout > 30
     assert "There is no network. It is stopped after 30 seconds." in tool.description
+    assert 16 == tool.concurrency  # a thousand calls at once would be a thousand sandboxes
 
 
 def test_with_network_it_says_so(tmp_path: Path) -> None:
@@ -223,6 +225,57 @@ def test_what_may_not_be_changed_cannot_be_moved_away(bubblewrap: None, tmp_path
     assert "is, or lies behind, a link, which might lead anywhere." in said(box, "cat a/b/fixed.txt")
 
 
+def test_what_may_be_read_stands_where_it_was_said(bubblewrap: None, tmp_path: Path) -> None:
+    """Outside of the workspace at the path that was given, links and all; in it, where the workspace really is."""
+    (tmp_path / "real/w").mkdir(parents=True)
+    (tmp_path / "real/w/fixed").write_text("fixed")
+    (tmp_path / "lib-1").mkdir()
+    (tmp_path / "lib-1/x").write_text("text")
+    (tmp_path / "lib").symlink_to("lib-1")
+    (tmp_path / "link").symlink_to("real")
+    box = Bash(tmp_path / "link/w", read_only=[tmp_path / "lib", tmp_path / "link/w/fixed"])
+    result = asyncio.run(box.run(f"cat {tmp_path}/lib/x; echo > fixed || cat fixed"))
+
+    assert "textfixed" == result.stdout
+
+
+def test_a_workspace_is_where_it_was_when_it_was_set_up(bubblewrap: None, tmp_path: Path) -> None:
+    """Though an agent whose workspace holds it puts a link to a secret in its place."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/key").write_text("SECRET")
+    outer, inner = Bash(tmp_path / "w"), Bash(tmp_path / "w/inner")
+    assert "" == asyncio.run(inner.run("true")).stderr
+    asyncio.run(outer.run(f"rmdir inner; ln -s {tmp_path}/home inner"))
+
+    assert "/inner' is, or lies behind, a link, which might lead anywhere." in said(inner, "cat key")
+
+
+def test_a_link_swapped_in_while_a_sandbox_is_set_up_shows_nothing(bubblewrap: None, tmp_path: Path) -> None:
+    """Bubblewrap would follow it; what it made is looked at before the command begins."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/key").write_text("SECRET")
+    outer, inner = Bash(tmp_path / "w"), Bash(tmp_path / "w/inner")
+    turn = "mv -T inner k; mv -T link inner; mv -T inner link; mv -T k inner"
+    swap = f"ln -s {tmp_path}/home link; while :; do {turn}; done"
+
+    async def main() -> list[str]:
+        await inner.run("true")
+        swapping = asyncio.ensure_future(outer.run(swap))
+        seen = list[str]()
+        for _ in range(25):
+            try:
+                seen.append((await inner.run("cat key")).stdout)
+            except SandboxError as refused:
+                seen.append(str(refused))
+        swapping.cancel()
+        await asyncio.wait([swapping])
+        return seen
+
+    seen = asyncio.run(main())
+    assert "SECRET" not in seen
+    assert [] != [each for each in seen if each.startswith("No command was run")]
+
+
 def test_links_of_a_workspace_show_nothing_of_the_host(bubblewrap: None, tmp_path: Path) -> None:
     """Not by reading through them, nor by having them mounted, before the first command or after it."""
     (tmp_path / "secret").mkdir()
@@ -249,6 +302,22 @@ def test_with_network_the_hosts_sockets_of_other_kinds_stay_shut(box: Bash) -> N
     result = asyncio.run(open_box.run(f'{python} -W ignore -IS -c "$CODE"', environment={"CODE": try_both}))
 
     assert "inet\nOperation not permitted\n" == result.stdout
+
+
+def test_with_network_no_pair_of_sockets_is_turned_to_one_of_the_hosts(box: Bash) -> None:
+    """A pair for datagrams can send to any name, so there are none; streams cannot."""
+    python = shutil.which("python3", path="/usr/bin:/bin") or os.path.realpath(sys.executable)
+    code = (
+        "import socket\nfor kind in (socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_STREAM, socket.SOCK_SEQPACKET):\n"
+        " try:\n  one, other = socket.socketpair(socket.AF_UNIX, kind)\n  one.sendto(b'x', chr(0) + 'cloudllm-name')\n"
+        " except OSError as problem:\n  print(problem.strerror)\n else:\n  print(other.recv(9))"
+    )
+    result = asyncio.run(
+        attrs.evolve(box, network=True).run(f'exec {python} -W ignore -IS -c "$CODE"', environment={"CODE": code})
+    )
+
+    refused = "Operation not permitted"
+    assert [refused, refused, "Transport endpoint is already connected", "b'x'"] == result.stdout.splitlines()
 
 
 # -- checks --
@@ -394,8 +463,8 @@ def test_the_probe_runs_once(bubblewrap: None, tmp_path: Path, monkeypatch: pyte
 def test_the_filter_is_written_for_two_architectures() -> None:
     """Others are refused; programs are whole instructions, and jumps stay inside."""
     for machine in seccomp.ARCHITECTURES:
-        for network in (False, True):
-            steps = seccomp.program(network=network, machine=machine)
+        for network, watched in itertools.product((False, True), repeat=2):
+            steps = seccomp.program(network=network, watched=watched, machine=machine)
             assert 0 == len(steps) % 8
             count = len(steps) // 8
             for place in range(count):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudllm_tool_bash import CommandRefusedError
+from cloudllm_core import ToolContext
+from cloudllm_tool_bash import Bash, CommandRefusedError, SandboxError
 from cloudllm_tool_bash.shell import UnclearError, commands
 from cloudllm_tool_bash.words import Lists, entries
 
@@ -145,6 +148,11 @@ HIDDEN = [
     "bash --rcfile -c ls",
     "bash -lc 'rm x'",
     "declare -n r=PATH; r=.; ls",
+    "for PATH in ./evil; do ls; done",
+    "printf -vPATH ./evil; ls",
+    "read -aPATH <<< ./evil; ls",
+    "export PATH+=:./evil; ls",
+    "printf -v 'PATH[0]' ./evil; ls",
     "x=PATH; printf -v $x .; ls",
     "x=PATH; read $x; ls",
     "test -v 'a[$(rm x)]'",
@@ -264,3 +272,20 @@ def test_quoted_words_are_read_as_they_are(text: str) -> None:
     quoted = "'" + text.replace("'", "'\"'\"'") + "'"
 
     assert [["echo", text]] == [[word.text for word in command] for command in commands(f"echo {quoted}")]
+
+
+@pytest.mark.parametrize(
+    "source", ["echo " + "$(" * 40_000, 'echo "' + '"$(' * 30_000, "eval " * 4_000 + "ls", "env " * 4_000 + "ls"]
+)
+def test_what_is_nested_without_end_is_refused_soon(source: str) -> None:
+    """Each level is read anew, so that many would take hours."""
+    assert "it is nested more than 8 deep." in refusal(Lists(["echo", "env", "eval", "ls"]), source)
+
+
+def test_a_command_that_is_too_long_is_not_even_read(tmp_path: Path) -> None:
+    """By the lists, as by the sandbox."""
+    context = ToolContext(agent="ada", run_id="r", call_id="c", key="k", deadline=0.0)
+    with pytest.raises(SandboxError) as refused:
+        asyncio.run(Bash(tmp_path / "w", allow=["ls"]).call("bash", {"command": "rm " + "x" * 100_000}, context))
+
+    assert "a command may have 100,000 bytes, and none of them zero." in str(refused.value)

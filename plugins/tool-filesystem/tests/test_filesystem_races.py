@@ -28,6 +28,31 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
+def test_the_root_is_where_it_was_when_it_was_set_up(root: Path) -> None:
+    """A link that somebody puts in its place, or above it, leads nowhere, and nothing is made behind it."""
+    files, deep = FileSystem(root), FileSystem(root / "new" / "er")
+    os.rename(root, root.parent / "kept")
+    root.symlink_to("outside")
+
+    for path in (".", "n.txt"):
+        with pytest.raises(FileError) as refused:
+            files.list_directory() if path == "." else files.read_file(path)
+        assert "cannot be opened as the root: it is a link, not a directory. Only the user can" in str(refused.value)
+    with pytest.raises(FileError):
+        deep.write_file("n.txt", "text")
+    assert {"n.txt": "SECRET"} == outside(root)
+
+
+def test_a_link_to_the_root_is_followed_once(root: Path) -> None:
+    """It is the user's own word: where it led when it was given is the root."""
+    (root.parent / "link").symlink_to("root")
+    files = FileSystem(root.parent / "link")
+    (root.parent / "link").unlink()
+    (root.parent / "link").symlink_to("outside")
+
+    assert "inside" == files.read_file("d/n.txt")
+
+
 def outside(root: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in (root.parent / "outside").iterdir()}
 

@@ -43,10 +43,10 @@ def test_settings_come_from_plain_data(tmp_path: Path) -> None:
         ({}, "found no 'root', expected 'root', which 'filesystem' needs."),
         ({"root": "x", "read_onl": True}, "Did you mean 'read_only'?"),
         ({"root": "x", "extensions": "md"}, "extensions: found 'md', expected a list or nothing."),
-        ({"root": "x", "extensions": []}, "extensions must be a list such as ['.md', '.txt'], not []."),
+        ({"root": "x", "extensions": []}, "extensions: found [], expected a list such as ['.md', '.txt']."),
         ({"root": "x", "extensions": [""]}, "'' is no extension; write one such as '.md'."),
         ({"root": "x", "extensions": ["/."]}, "'/.' is no extension; write one such as '.md'."),
-        ({"root": "x", "max_bytes": 0}, "'max_bytes' must be >= 1: 0."),
+        ({"root": "x", "max_bytes": 0}, "max_bytes: found 0, expected at least 1."),
         ({"root": "x", "denied": ["."]}, "'.' is no extension; write one such as '.md'."),
         ({"root": "x", "denied": [".sh."]}, "'.sh.' is no extension; write one such as '.md'."),
         ({"root": "x", "encoding": "klingon"}, "'klingon' is no encoding of text"),
@@ -79,7 +79,7 @@ def test_a_root_that_is_a_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "n.txt").write_text("text")
     said = refusal(FileSystem(tmp_path / "n.txt").list_directory)
 
-    assert "cannot be opened as the root: Not a directory. Only the user can set another root." in said
+    assert "cannot be opened as the root: it is a file, not a directory. Only the user can set another root." in said
 
 
 def test_read_only_offers_and_allows_reading_only(files: FileSystem) -> None:
@@ -103,7 +103,7 @@ def test_read_only_offers_and_allows_reading_only(files: FileSystem) -> None:
     for change, *args in changes:
         assert "cannot be changed: these files are for reading only. Leave them as they are." in refusal(change, *args)
     missing = FileSystem(files.root / "none", read_only=True)
-    assert "cannot be opened as the root: No such file" in refusal(missing.list_directory)
+    assert "cannot be opened as the root: it does not exist. Only" in refusal(missing.list_directory)
 
 
 @pytest.mark.parametrize("root", ["~", "{home}", "{home}/..", "{home}/sub/..", "{way}", "/"])

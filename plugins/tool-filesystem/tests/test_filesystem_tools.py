@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -491,7 +492,7 @@ def test_a_folder_too_deep_to_be_looked_through_stays_whole(files: FileSystem) -
     os.close(fd)
 
     said = refusal(files.delete_directory, "d")
-    assert "in it is too large, too deep or not readable. Delete what is in it first." in said
+    assert "in it is too large, too deep, too slow or not readable. Delete what is in it first." in said
     assert not files.list_directory("d", recursive=True)["complete"]
     assert files.file_exists("d/" + "x" * 200)
     shutil.rmtree(files.root / "d")
@@ -519,3 +520,16 @@ def test_making_a_folder_twice_is_no_mistake(files: FileSystem) -> None:
     """It is idempotent, and so is writing."""
     assert files.create_directory("d/e") == files.create_directory("d/e") == "The directory 'd/e' exists."
     assert files.write_file("n", "é") == files.write_file("n", "é") == "Wrote 2 bytes to 'n'."
+
+
+def test_a_search_ends_in_time_whatever_it_passes_over(files: FileSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that are no text, or may not be used, count for nothing else; so time is counted, and said."""
+    files.create_directory(".")
+    for name in ("a.bin", "b.bin", "c.md"):
+        (files.root / name).write_bytes(b"\0plan")
+    monkeypatch.setattr(_tree, "MOST_SECONDS", -1.0)
+
+    assert {"matches": [], "complete": False, "skipped": 1} == files.search_files("plan", contents=True)
+    narrow = attrs.evolve(files, extensions=[".md"])
+    assert {"matches": [], "complete": False, "skipped": 0} == narrow.search_files("c")
+    assert {"entries": [], "complete": False} == narrow.list_directory(recursive=True)

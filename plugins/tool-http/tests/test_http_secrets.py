@@ -171,8 +171,8 @@ def test_the_kernel_is_told_what_is_secret():
 
 
 @pytest.mark.parametrize(("given", "sentence"), [
-    ({"a b": {}}, "credentials must be given for hosts or origins, such as 'api.example.com'"),
-    ({"https://u:canary@a.example": {}}, "credentials must be given for hosts or origins, such as 'api.example.com'"),
+    ({"a b": {}}, "credentials must be headers by host or origin, such as 'api.example.com'"),
+    ({"https://u:canary@a.example": {}}, "credentials must be headers by host or origin, such as 'api.example.com'"),
     ({"a.example": "canary"}, "credentials for 'a.example' must be a table of headers"),
     ({"a.example": {"Host": "canary"}}, "credentials for 'a.example': 'Host' is no header that can be given"),
     ({"a.example": {"X": 7}}, "credentials for 'a.example': 'X' is no header that can be given"),

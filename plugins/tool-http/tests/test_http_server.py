@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import itertools
+import socket
+import threading
 import tracemalloc
 import zlib
 
@@ -12,6 +14,7 @@ import pytest
 
 from cloudllm_tool_http import Http, HttpError
 from cloudllm_tool_http.bodies import Inflate
+from cloudllm_tool_http.door import look_up as LOOK_UP  # noqa: N812 -- tests replace it in its module
 
 LIMIT = 100_000
 CHUNK = b"40\r\n" + b"x" * 64 + b"\r\n"
@@ -236,6 +239,52 @@ def test_a_closed_port_is_told():
         what = f"'http://127.0.0.1:{port}' does not answer at port {port}. Check the address, or try again later."
         assert what == str(problem.value)
         assert (None, None) == (problem.value.__cause__, problem.value.__context__)
+
+    asyncio.run(main())
+
+
+def test_names_that_are_never_found_hold_nothing_else_up(monkeypatch):
+    """Forty lookups that hang take no thread from other tools, and the program ends without them."""
+    found, end = [], threading.Event()
+
+    def getaddrinfo(host, *args, **more):
+        found.append(host)
+        end.wait(60)
+        return []
+
+    async def main():
+        monkeypatch.setattr("socket.getaddrinfo", getaddrinfo)
+        web = Http(timeout=0.2, resolve=LOOK_UP)
+        asked = (web.request("GET", f"http://{n}.example.com/") for n in range(40))
+        problems = await asyncio.gather(*asked, return_exceptions=True)
+        assert {"gave no whole answer within 0.2 seconds"} == {problem.problem for problem in problems}
+        async with asyncio.timeout(10):
+            await asyncio.to_thread(found.append, "other work")
+        await web.aclose()
+
+    try:
+        asyncio.run(main())
+        assert (41, False) == (len(found), end.is_set())
+    finally:
+        end.set()
+
+
+def test_a_name_is_looked_up_by_the_system(monkeypatch):
+    """What it says becomes addresses, or a sentence."""
+    answers = {"a.example.com": [(2, 1, 6, "", ("93.184.216.34", 0)), (10, 1, 6, "", ("2606:4700::1", 0, 0, 0))]}
+
+    def getaddrinfo(host, *args, **more):
+        if host not in answers:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return answers[host]
+
+    monkeypatch.setattr("socket.getaddrinfo", getaddrinfo)
+
+    async def main():
+        assert ["93.184.216.34", "2606:4700::1"] == await LOOK_UP("a.example.com")
+        with pytest.raises(HttpError) as problem:
+            await Http(resolve=LOOK_UP).request("GET", "http://b.example.com/")
+        assert "'http://b.example.com' has no address. Check the spelling of the host." == str(problem.value)
 
     asyncio.run(main())
 

@@ -267,10 +267,10 @@ def test_settings_come_from_a_table():
         ({"allow": ["a b"]}, "write a host or network, such as"),
         ({"allow": "example.com"}, ""),
         ({"private": ["8.8.8.8"]}, "lies in no private network"),
-        ({"schemes": ["ftp"]}, "'schemes' must be in ('https', 'http')"),
+        ({"schemes": ["ftp"]}, "schemes: found ['ftp'], expected in ('https', 'http')."),
         ({"ports": ["80"]}, ""),
         ({"timeout": 0}, ""),
-        ({"credentials": {"https://a/b": {}}}, "credentials must be given for hosts or origins"),
+        ({"credentials": {"https://a/b": {}}}, "expected headers by host or origin"),
     ):
         with pytest.raises(CloudLLMError) as problem:
             Http.from_settings(settings)

@@ -28,8 +28,15 @@ TRANSPARENT: list[Wrap] = [
     lambda inner: Prefixed(inner, "w-"),
 ]
 NAMES = "look, weigh, mark, build, lead"
-FUNCTIONS = "Wrap functions in one: Functions([search])."
-STACKS = st.lists(st.sampled_from(TRANSPARENT), max_size=6)
+DECIDED = TRANSPARENT[2]
+
+
+def sound(stack: list[Wrap]) -> bool:
+    """Whether no cache is around a decision, which is refused."""
+    return DECIDED not in stack or Cached not in stack[stack.index(DECIDED) :]
+
+
+STACKS = st.lists(st.sampled_from(TRANSPARENT), max_size=6).filter(sound)
 CALLS = st.lists(
     st.tuples(st.sampled_from(["look", "weigh", "mark", "build", "none"]), st.sampled_from(["oak", "elm", "broken"])),
     max_size=6,
@@ -74,6 +81,19 @@ def test_what_goes_in_comes_out(workshop: Any, context: Any, stack: list[Wrap], 
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("between", [lambda inner: inner, Approved, lambda inner: Prefixed(inner, "w-")])
+def test_no_cache_answers_for_a_decision(workshop: Any, between: Wrap) -> None:
+    """A result that was allowed to one agent would be given to another unasked, whatever stands between."""
+    decided = between(Decided(workshop(), lambda *_: True))
+    with pytest.raises(SettingsError) as refused:
+        Cached(decided)
+
+    assert (
+        "inner: found decided-workshop, expected tools that nobody decides about call by call. Put the cache inside: "
+        "Decided(Cached(...), decide)." == str(refused.value)
+    )
+
+
 @given(STACKS)
 def test_definitions_stay_what_they_are(workshop: Any, stack: list[Wrap]) -> None:
     """Effect, needs, distrust, time, concurrency, words and schema pass through; only names and approval change."""
@@ -86,7 +106,7 @@ def test_definitions_stay_what_they_are(workshop: Any, stack: list[Wrap]) -> Non
     assert expected == list(protocol.tools())
 
 
-@given(st.lists(st.sampled_from([*TRANSPARENT, DryRun]), max_size=6))
+@given(st.lists(st.sampled_from([*TRANSPARENT, DryRun]), max_size=6).filter(sound))
 def test_closing_closes_once(workshop: Any, stack: list[Wrap]) -> None:
     """Closing the outermost closes the innermost, once."""
     inner = workshop()
@@ -96,13 +116,13 @@ def test_closing_closes_once(workshop: Any, stack: list[Wrap]) -> None:
     assert 1 == inner.closed
 
 
-@given(STACKS, STACKS, CALLS)
+@given(STACKS, st.integers(0, 6), CALLS)
 def test_a_dry_run_anywhere_changes_nothing(
-    workshop: Any, context: Any, inside: list[Wrap], outside: list[Wrap], calls: list[tuple[str, str]]
+    workshop: Any, context: Any, stack: list[Wrap], place: int, calls: list[tuple[str, str]]
 ) -> None:
     """Whatever is around or inside of it, no call that would change something arrives."""
     inner = workshop()
-    protocol = stacked(inner, [*inside, DryRun, *outside])
+    protocol = stacked(inner, [*stack[:place], DryRun, *stack[place:]])
     prefix = "".join(one.prefix for one in chain_of(protocol) if isinstance(one, Prefixed))
 
     async def main() -> None:
@@ -166,7 +186,7 @@ def test_team_files_nest_them() -> None:
     [
         (
             {"name": "decided", "inner": {"name": "dry-run", "inner": 5}, "decide": "yes"},
-            f"tools[0].inner.inner: found 5, expected a tool protocol, or the name of one. {FUNCTIONS}",
+            "tools[0].inner.inner: found 5, expected a name, a table with a 'name', or an instance of ToolProtocol.",
         ),
         ({"name": "cached"}, "tools[0]: found no 'inner', expected 'inner', which 'cached' needs."),
     ],

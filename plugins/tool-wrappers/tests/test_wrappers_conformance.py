@@ -17,8 +17,8 @@ WRAPPERS = {
     "dry-run": DryRun,
     "only": lambda inner: Only(inner, ["look", "build"]),
     "rate-limited": lambda inner: RateLimit(inner, 1000, 1),
-    "all": lambda inner: Cached(
-        RateLimit(Decided(Approved(Only(Prefixed(inner, ""), ["look", "build"])), lambda *_: True), 1000, 1)
+    "all": lambda inner: Decided(
+        RateLimit(Cached(Approved(Only(Prefixed(inner, ""), ["look", "build"]))), 1000, 1), lambda *_: True
     ),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -10,11 +11,14 @@ import attrs
 from cloudllm_core import ToolContext, ToolDefinition, ToolProtocol
 
 from .process import GRACE
-from .sandbox import Sandbox
+from .sandbox import Sandbox, fit
 from .words import Lists, entries
 
 ALLOWANCE = 4 * GRACE
 """Seconds beyond a command's own time in which it is started, ended and, the first time, the sandbox tried."""
+
+AT_ONCE = 16
+"""Commands of one run that are going on at a time; others wait for their turn."""
 
 HELD = (
     "Run a bash command in a sandbox, in the workspace, which is the current directory. Only files in it can be "
@@ -77,11 +81,14 @@ class Bash(Sandbox, ToolProtocol):
                 needs=needs,
                 untrusted=free or self.network,
                 approve=free,
+                concurrency=AT_ONCE,
             )
         ]
 
     async def call(self, tool: str, arguments: Any, context: ToolContext) -> dict[str, Any]:
         if tool != "bash":
             raise LookupError(f"There is no tool {tool!r} here; there is 'bash'.")
-        Lists(self.allow, self.deny).judge(arguments["command"])
-        return (await self.run(arguments["command"], timeout=arguments.get("timeout"))).to_json()
+        command = fit(arguments["command"])
+        if self.allow or self.deny:
+            await asyncio.to_thread(Lists(self.allow, self.deny).judge, command)  # a long one takes its time
+        return (await self.run(command, timeout=arguments.get("timeout"))).to_json()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from pathlib import Path
 
 import attrs
 
@@ -36,23 +37,46 @@ def enclosed(order: Order, command: str, limits: Limits, view: bwrap.View) -> Na
     Raises:
         SandboxError: something in the way is not as it must be.
     """
-    if turned := [path for path in view.sealed if path.resolve() != path]:
-        problem = f"{str(turned[0])!r} is, or lies behind, a link, which might lead anywhere"
-        raise SandboxError(problem, "Put a file or folder there instead.")
     own, program = bwrap.own_files(view.network), probe.program(view.workspace)
-    contents = [seccomp.program(network=view.network), *map(str.encode, own.values())]
+    places = {str(path): identity(path) for path in (view.workspace, *view.sealed)}
+    rules = seccomp.program(network=view.network, watched=order.watched_memory is not None)
     with ExitStack() as undo:
-        rules, *files = [_in_memory(content, undo) for content in contents]
-        (said, say), (hear, go) = _pipe(undo), _pipe(undo)
-        say_again = os.dup(say)  # bubblewrap closes its own after the id
-        undo.callback(os.close, say_again)
+        try:
+            filter_, *files = [_in_memory(content, undo) for content in (rules, *map(str.encode, own.values()))]
+            (said, say), (hear, go) = _pipe(undo), _pipe(undo)
+            say_again = os.dup(say)  # bubblewrap closes its own after the id
+            undo.callback(os.close, say_again)
+        except OSError as problem:
+            raise SandboxError(f"it lacks descriptors ({problem.strerror})", "Run fewer commands at once.") from None
         script = READY.format(said=say_again, go=hear) + limits.script(own_count=True) + RUN
-        around = bwrap.arguments(view, rules, list(zip(files, own, strict=True)))
+        around = bwrap.arguments(view, filter_, list(zip(files, own, strict=True)))
         argv = (program, "--info-fd", str(say), *around, "/bin/bash", "-c", script, "bash", command)
-        taken = (rules, *files, say, say_again, hear)
+        taken = (filter_, *files, say, say_again, hear)
         whole = attrs.evolve(order, argv=(*order.argv, *argv), passed=taken)
         undo.pop_all()
-        return Namespaced(whole, said=said, go=go, taken=taken)
+        return Namespaced(whole, said=said, go=go, taken=taken, places=places)
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """
+    Device and number of what is at *path*, which leads there without a link.
+
+    Raises:
+        SandboxError: nothing is there, or a link is on the way.
+    """
+    try:
+        fd = os.open(path, os.O_PATH)
+    except OSError as problem:
+        what = f"{str(path)!r} cannot be shown to it ({problem.strerror})"
+        raise SandboxError(what, "Put a file or folder there again.") from None
+    try:
+        if os.readlink(f"/proc/self/fd/{fd}") != str(path):
+            what = f"{str(path)!r} is, or lies behind, a link, which might lead anywhere"
+            raise SandboxError(what, "Put a file or folder there instead.")
+        found = os.fstat(fd)
+        return found.st_dev, found.st_ino
+    finally:
+        os.close(fd)
 
 
 def _in_memory(data: bytes, undo: ExitStack) -> int:

@@ -75,7 +75,6 @@ class Group:
         for control, value in wanted.items():
             for parent in _parents(control):
                 if value is not None and _limit(parent / name, control, value):
-                    _sweep(parent)
                     controls.add(control)
                     folders.append(parent / name)
                     break
@@ -119,12 +118,13 @@ class Group:
             time.sleep(0.005)
 
 
-def _sweep(parent: Path) -> None:
-    """Remove the groups of processes that were killed before they could."""
-    for stale in parent.glob("cloudllm-*-*"):
-        with suppress(OSError, ValueError):
-            if not os.path.exists(f"/proc/{int(stale.name.split('-')[1])}"):
-                stale.rmdir()
+def sweep() -> None:
+    """Remove the groups of programs that were killed before they could."""
+    for parent in {*_parents("pids"), *_parents("memory")}:
+        for stale in parent.glob("cloudllm-*-*"):
+            with suppress(OSError, ValueError):
+                if not os.path.exists(f"/proc/{int(stale.name.split('-')[1])}"):
+                    stale.rmdir()
 
 
 def _parents(control: str) -> Iterator[Path]:
@@ -185,11 +185,12 @@ async def outgrown(pid: int, memory: int) -> None:
 
 
 def _tree(pid: int) -> Iterator[int]:
-    yield pid
-    with suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            for child in _words(Path(f"/proc/{pid}/task/{thread}/children")):
-                yield from _tree(int(child))
+    waiting = [pid]
+    while waiting:
+        yield (one := waiting.pop())
+        with suppress(OSError):
+            for thread in os.listdir(f"/proc/{one}/task"):
+                waiting += map(int, _words(Path(f"/proc/{one}/task/{thread}/children")))
 
 
 def _own_memory(pid: int) -> int:

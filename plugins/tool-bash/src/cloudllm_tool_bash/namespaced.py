@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import select
 import signal
 import subprocess
-import time
+from collections.abc import Mapping
 from contextlib import suppress
 
 import attrs
@@ -36,9 +35,13 @@ class Namespaced(Process):
     taken: tuple[int, ...] = attrs.field(kw_only=True)
     """What the process took over, to be closed here."""
 
+    places: Mapping[str, tuple[int, int]] = attrs.field(kw_only=True)
+    """What must be seen inside at these paths: device and number, as they were before it began."""
+
     _heard: bytes = b""
+    _id: int = 0
     _first: int | None = None
-    """A descriptor of the namespace's first process."""
+    """The namespace's first process: its id, and a descriptor of it."""
 
     def _start(self) -> None:
         os.set_blocking(self.said, False)
@@ -62,8 +65,25 @@ class Namespaced(Process):
                     pass
             problem = self.streams[1].tail.text.strip() or "bubblewrap ended without a word"
             raise SandboxError(f"the sandbox could not be set up ({problem})", "See whether bwrap can be run by hand.")
+        self._look()
         with suppress(BrokenPipeError):
             os.write(self.go, b"go\n")
+
+    def _look(self) -> None:
+        """
+        See that what is inside is what was meant, before the command begins.
+
+        Bubblewrap finds folders by their paths, and a command in another sandbox, around this one, may
+        put a link in their place at any moment.
+        """
+        for path, meant in self.places.items():
+            try:
+                found = os.stat(f"/proc/{self._id}/root{path}", follow_symlinks=False)
+            except OSError as problem:
+                what = f"what it shows at {path!r} cannot be seen ({problem.strerror})"
+                raise SandboxError(what, "See whether /proc can be read.") from None
+            if (found.st_dev, found.st_ino) != meant:
+                raise SandboxError(f"{path!r} was replaced while it was set up", "Keep others from moving it.")
 
     def _hear(self) -> bool:
         """Take what bubblewrap says; whether there may be more."""
@@ -73,16 +93,19 @@ class Namespaced(Process):
             return True
         self._heard += data
         if self._first is None and (found := re.search(rb'"child-pid": *(\d+)\D', self._heard)):
+            self._id = int(found[1])
             with suppress(ProcessLookupError):
-                self._first = os.pidfd_open(int(found[1]))
+                self._first = os.pidfd_open(self._id)
         return bool(data)
 
-    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+    async def _kill(self, process: subprocess.Popen[bytes]) -> None:
         # Bubblewrap killed before it says who the first process is would leave that one waiting for it, for ever.
-        until = time.monotonic() + GRACE
-        while self._first is None and (left := until - time.monotonic()) > 0:
-            if not select.select([self.said], [], [], left)[0] or not self._hear():
-                break
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                while self._first is None:
+                    await readable(self.said)
+                    if not self._hear():
+                        break
         if self._first is None:
             process.kill()
         else:

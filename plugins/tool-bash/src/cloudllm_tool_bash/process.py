@@ -189,7 +189,7 @@ class Process:
         """Have everything dead, reaped and closed."""
         try:
             if self._process is not None:
-                self._kill(self._process)
+                await self._kill(self._process)
                 await _within(self._dead(), self._process.pid)
         finally:
             for stream in self.streams:
@@ -197,7 +197,7 @@ class Process:
             if self._handle is not None:
                 os.close(self._handle)
 
-    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+    async def _kill(self, process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 

@@ -18,7 +18,7 @@ import attrs
 from . import bwrap, probe
 from .errors import SandboxError
 from .launch import enclosed, entering, free
-from .limits import Group, Limits, check_processes
+from .limits import Group, Limits, check_processes, sweep
 from .process import Order, Result, insist
 
 Tier: TypeAlias = Literal["bubblewrap", "none"]
@@ -36,14 +36,14 @@ MOST_EVIDENCE = 20_000
 OUT_OF_MEMORY = "Something in it was killed: together it held more than {:,} bytes of memory."
 
 
-def _absolute(path: str | os.PathLike[str]) -> Path:
-    return Path(path).expanduser().absolute()
+def _real(path: str | os.PathLike[str]) -> Path:
+    return Path(path).expanduser().resolve()
 
 
-def _absolutes(paths: Iterable[str | os.PathLike[str]]) -> tuple[Path, ...]:
+def _places(paths: Iterable[str | os.PathLike[str]]) -> tuple[Path, ...]:
     if isinstance(paths, str):
         raise TypeError(f"read_only must be a list of paths, not {paths!r}")
-    return tuple(map(_absolute, paths))
+    return tuple(Path(path).expanduser().absolute() for path in paths)
 
 
 SYSTEM = ("/boot", "/dev", "/etc", "/proc", "/sys", "/usr", "/var/lib")
@@ -55,13 +55,12 @@ SHARED = ("/home", "/run")
 
 def _not_too_much(_: object, __: object, workspace: Path) -> None:
     """Raises: ValueError: *workspace* would open the system, or all that a person has."""
-    real = workspace.resolve()
     shared = [Path(path).resolve() for path in (*SHARED, tempfile.gettempdir(), os.path.expanduser("~"))]
     for place in (*map(Path, SYSTEM), *shared):
-        if place.is_relative_to(real):
+        if place.is_relative_to(workspace):
             raise ValueError(f"the workspace {str(workspace)!r} would hold {str(place)!r}; choose a folder of its own")
     for system in map(Path, SYSTEM):
-        if real.is_relative_to(system):
+        if workspace.is_relative_to(system):
             raise ValueError(f"the workspace {str(workspace)!r} lies in {str(system)!r}; choose a folder elsewhere")
 
 
@@ -94,8 +93,8 @@ class Sandbox:
     running it; `SandboxError` says what is missing. There is no silent fallback to anything weaker.
     """
 
-    workspace: Path = attrs.field(default=Path(), converter=_absolute, validator=_not_too_much)
-    """The folder that commands run in and may change; made on first use if missing."""
+    workspace: Path = attrs.field(default=Path(), converter=_real, validator=_not_too_much)
+    """The folder that commands run in and may change; made on first use if missing. Links to it are followed now."""
 
     sandbox: Tier = attrs.field(default="bubblewrap", kw_only=True, validator=_known_tier)
     """``none`` runs commands as you, with all that you may do."""
@@ -117,7 +116,7 @@ class Sandbox:
     )
     """Variables beside PATH, HOME, LANG and TERM; nothing is taken from this process."""
 
-    read_only: tuple[Path, ...] = attrs.field(default=(), kw_only=True, converter=_absolutes)
+    read_only: tuple[Path, ...] = attrs.field(default=(), kw_only=True, converter=_places)
     """Further files and folders that commands may read; below the workspace, ones that they may not change."""
 
     memory: int | None = attrs.field(default=2 * 2**30, kw_only=True, validator=_positive)
@@ -138,6 +137,15 @@ class Sandbox:
     _sound: bool = attrs.field(default=False, init=False, repr=False)
     _guarded: tuple[Path, ...] = attrs.field(default=(), init=False, repr=False)
 
+    def __attrs_post_init__(self) -> None:
+        # Now, while no command has put a link anywhere.
+        self.read_only = tuple(map(self._place, self.read_only))
+
+    def _place(self, path: Path) -> Path:
+        """*path* as it is seen inside: in the workspace without links on the way, elsewhere as it was given."""
+        real = path.parent.resolve() / path.name
+        return real if real.is_relative_to(self.workspace) else path
+
     async def run(
         self,
         command: str,
@@ -156,10 +164,7 @@ class Sandbox:
         Raises:
             SandboxError: it was not run, because the sandbox cannot be had.
         """
-        command = _writable(command)
-        if len(command.encode()) > LONGEST_COMMAND or "\0" in command:
-            problem = f"a command may have {LONGEST_COMMAND:,} bytes, and none of them zero"
-            raise SandboxError(problem, "Write a long script into a file and run that.")
+        command = fit(command)
         await self.prove()
         return await self._run(
             command,
@@ -181,8 +186,9 @@ class Sandbox:
         except OSError as problem:
             what = f"the workspace {str(self.workspace)!r} cannot be made ({problem.strerror})"
             raise SandboxError(what, "Choose another folder.") from problem
+        sweep()
         if self.sandbox == "bubblewrap":
-            self._guarded = bwrap.guarded_in(self.workspace.resolve())
+            self._guarded = bwrap.guarded_in(self.workspace)
             await probe.check(self.workspace, lambda script: self._run(script, probe.SECONDS, {}))
         elif sys.platform == "win32":
             raise SandboxError("bash and its limits are not to be had on Windows", "Run this in Linux, perhaps in WSL.")
@@ -240,23 +246,26 @@ class Sandbox:
             await insist(group.remove())
 
     def _view(self) -> bwrap.View:
-        workspace = self.workspace.resolve()
-        inside = {path: workspace / path.relative_to(self.workspace) for path in self._inside}
         return bwrap.View(
-            workspace=workspace,
-            read_only=tuple(inside.get(path, path) for path in self.read_only),
+            workspace=self.workspace,
+            read_only=self.read_only,
             guarded=tuple(filter(Path.exists, self._guarded)),
             network=self.network,
             scratch=self.scratch,
         )
 
-    @property
-    def _inside(self) -> list[Path]:
-        return [path for path in self.read_only if path.is_relative_to(self.workspace)]
-
     def _environment(self) -> dict[str, str]:
         home = "/tmp" if self.sandbox == "bubblewrap" else str(self.workspace)  # noqa: S108  # the sandbox's own
         return {"PATH": PATH, "HOME": home, "LANG": "C.UTF-8", "TERM": "dumb", **self.environment}
+
+
+def fit(command: str) -> str:
+    """*command* as it can be handed over. Raises: SandboxError: it is too long, or holds what no argument can."""
+    command = _writable(command)
+    if len(command.encode()) > LONGEST_COMMAND or "\0" in command:
+        problem = f"a command may have {LONGEST_COMMAND:,} bytes, and none of them zero"
+        raise SandboxError(problem, "Write a long script into a file and run that.")
+    return command
 
 
 def _writable(text: str) -> str:

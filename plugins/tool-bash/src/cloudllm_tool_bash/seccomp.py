@@ -46,6 +46,9 @@ Refused with ENOSYS, so that callers turn to ``clone`` and ``openat``, whose arg
 theirs are in memory.
 """
 
+UNCOUNTED = {"memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194)}
+"""Memory that belongs to no process: refused with ENOSYS where it is processes whose memory is added up."""
+
 MODES = {
     "chmod": ((90, 1), None), "fchmod": ((91, 1), (52, 1)), "fchmodat": ((268, 2), (53, 2)),
     "fchmodat2": ((452, 2), (452, 2)), "open": ((2, 2), None), "creat": ((85, 1), None), "openat": ((257, 3), (56, 3)),
@@ -61,6 +64,8 @@ TIOCSTI, TIOCLINUX = 0x5412, 0x541C
 """Put words into the terminal of whoever started us."""
 
 UNIX, INET, INET6 = 1, 2, 10
+DATAGRAM = 0b10
+"""Set in the types of sockets that send to whomever they like (SOCK_DGRAM, SOCK_RAW), of others not."""
 
 _LOAD, _EQUAL, _ANY_BIT, _AT_LEAST, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
@@ -76,20 +81,27 @@ def _refuse(number: int, error: int = errno.EPERM) -> bytes:
     return _step(_EQUAL, number, 0, 1) + _step(_RETURN, _ERRNO | error)
 
 
-def _judge(number: int, argument: int, test: int, values: Iterable[int], hit: int, miss: int) -> bytes:
-    """Return *hit* where the low half of *argument* passes *test* for one of *values*, else *miss*."""
-    tests = [_step(test, value, yes, 0) for yes, value in reversed(list(enumerate(values, 1)))]
+def _refuse_bits(number: int, argument: int, bits: int) -> bytes:
+    """Refuse the call if the low half of *argument* has any of *bits*."""
+    body = [_step(_LOAD, _ARGUMENTS + 8 * argument), _step(_ANY_BIT, bits, 0, 1), _step(_RETURN, _ERRNO | errno.EPERM)]
+    return b"".join([_step(_EQUAL, number, 0, len(body) + 1), *body, _step(_LOAD, _NUMBER)])
+
+
+def _judge(number: int, argument: int, values: Iterable[int], hit: int, miss: int) -> bytes:
+    """Return *hit* where the low half of *argument* is one of *values*, else *miss*."""
+    tests = [_step(_EQUAL, value, yes, 0) for yes, value in reversed(list(enumerate(values, 1)))]
     body = [_step(_LOAD, _ARGUMENTS + 8 * argument), *tests, _step(_RETURN, miss), _step(_RETURN, hit)]
     return _step(_EQUAL, number, 0, len(body)) + b"".join(body)
 
 
-def program(*, network: bool = False, machine: str | None = None) -> bytes:
+def program(*, network: bool = False, watched: bool = False, machine: str | None = None) -> bytes:
     """
     The filter for bubblewrap's ``--seccomp``.
 
     Args:
         network: whether the command shares the host's network. Then it may not make UNIX sockets, by
-            which it would reach the host's abstract ones.
+            which it would reach the host's abstract ones; nor pairs of them that could be turned to others.
+        watched: whether memory is limited by watching processes, so that there may be none beside theirs.
         machine: as ``platform.machine()`` has it; this one's if not given.
 
     Raises:
@@ -102,6 +114,7 @@ def program(*, network: bool = False, machine: str | None = None) -> bytes:
         raise SandboxError(problem, "Run it on one of those, or ask for sandbox='none' and approve each call.")
     column = list(ARCHITECTURES).index(machine)
     no, intel = _ERRNO | errno.EPERM, machine == "x86_64"
+    pair = 53 if intel else 199  # socketpair
     families = (INET, INET6) if network else (UNIX, INET, INET6)
     steps = [
         _step(_LOAD, _ARCHITECTURE),
@@ -110,12 +123,13 @@ def program(*, network: bool = False, machine: str | None = None) -> bytes:
         _step(_LOAD, _NUMBER),
         *([_step(_AT_LEAST, _X32, 0, 1), _step(_RETURN, _ERRNO | errno.ENOSYS)] if intel else []),
         *(_refuse(number) for numbers in DENIED.values() if (number := numbers[column]) is not None),
-        *(_refuse(numbers[column], errno.ENOSYS) for numbers in ABSENT.values()),
-        _judge(56 if intel else 220, 0, _ANY_BIT, [NAMESPACES], no, _ALLOW),  # clone
-        _judge(16 if intel else 29, 1, _EQUAL, [TIOCSTI, TIOCLINUX], no, _ALLOW),  # ioctl
-        _judge(41 if intel else 198, 0, _EQUAL, families, _ALLOW, no),  # socket
-        _judge(53 if intel else 199, 0, _EQUAL, [UNIX], _ALLOW, no),  # socketpair
-        *(_judge(*found, _ANY_BIT, [SET_ID], no, _ALLOW) for pair in MODES.values() if (found := pair[column])),
+        *(_refuse(numbers[column], errno.ENOSYS) for numbers in (ABSENT | (UNCOUNTED if watched else {})).values()),
+        _refuse_bits(56 if intel else 220, 0, NAMESPACES),  # clone
+        *([_refuse_bits(pair, 1, DATAGRAM)] if network else []),
+        *(_refuse_bits(*found, SET_ID) for mode in MODES.values() if (found := mode[column])),
+        _judge(16 if intel else 29, 1, [TIOCSTI, TIOCLINUX], no, _ALLOW),  # ioctl
+        _judge(41 if intel else 198, 0, families, _ALLOW, no),  # socket
+        _judge(pair, 0, [UNIX], _ALLOW, no),
         _step(_RETURN, _ALLOW),
     ]
     return b"".join(steps)

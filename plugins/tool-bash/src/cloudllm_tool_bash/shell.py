@@ -23,6 +23,10 @@ _SPLIT = re.compile(r"[$<>{`]\\\n")
 _SEPARATOR = re.compile(r"\|\||&&|\|&|[|&;]")
 
 
+DEEPEST = 8
+"""Commands within commands; more would take its time to read, and nobody writes it."""
+
+
 class UnclearError(ValueError):
     """What a line runs cannot be told by reading it; the message says where."""
 
@@ -42,16 +46,20 @@ class Word:
 Command: TypeAlias = list[Word]
 
 
-def commands(source: str) -> list[Command]:
+def commands(source: str, depth: int = 0) -> list[Command]:
     """
     All commands of *source*, those of its substitutions and subshells included.
+
+    Args:
+        source: a line of bash, or several.
+        depth: how deep in others it was found; see `DEEPEST`.
 
     Raises:
         UnclearError: there is something in it whose meaning is not certain.
     """
     if _SPLIT.search(source):
         raise UnclearError("a line is continued in the midst of an operator")
-    reader = _Reader(source)
+    reader = _Reader(source, depth)
     reader.read_list("")
     return reader.found
 
@@ -59,6 +67,7 @@ def commands(source: str) -> list[Command]:
 @attrs.define
 class _Reader:
     source: str
+    depth: int
     at: int = 0
     found: list[Command] = attrs.Factory(list[Command])
     _documents: list[tuple[str, bool, bool]] = attrs.Factory(list[tuple[str, bool, bool]])
@@ -69,6 +78,9 @@ class _Reader:
 
     def read_list(self, closing: str) -> None:
         """Commands, up to *closing* or the end."""
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise UnclearError(f"it is nested more than {DEEPEST} deep")
         current: Command = []
         waiting = len(self._documents)
         while True:
@@ -86,6 +98,7 @@ class _Reader:
                     raise UnclearError("a here-document begins after the end of its command")
                 self._end(current)
                 self.at += len(char)
+                self.depth -= 1
                 return
             elif char == "\n":
                 self.at += 1
@@ -122,6 +135,7 @@ class _Reader:
         if current and current[0].bare and current[0].text == "for":
             if len(current) < 3 or current[2].text != "in" or not current[2].bare:
                 raise UnclearError("'for' without 'in' is not read here")
+            self.found.append([Word(f"{current[1].text}=")])  # it assigns, as that does
         elif current:
             self.found.append(current)
         return []
@@ -153,7 +167,7 @@ class _Reader:
             if not literal:
                 if any(line.endswith("\\") for line in lines):
                     raise UnclearError("a line of a here-document is continued")
-                inner = _Reader("\n".join(lines))
+                inner = _Reader("\n".join(lines), self.depth)
                 inner.read_quoted("")
                 self.found += inner.found
 
@@ -253,5 +267,5 @@ class _Reader:
         if inner is None:
             raise UnclearError("a ` is not closed")
         self.at = inner.end()
-        self.found += commands(re.sub(r"\\([`\\$])", r"\1", inner[1]))
+        self.found += commands(re.sub(r"\\([`\\$])", r"\1", inner[1]), self.depth)
         return "", False

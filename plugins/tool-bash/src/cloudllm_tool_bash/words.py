@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import attrs
 
 from .errors import CommandRefusedError
-from .shell import Command, UnclearError, Word, commands
+from .shell import DEEPEST, Command, UnclearError, Word, commands
 
 STANDARD = frozenset({"/bin", "/usr/bin", "/sbin", "/usr/sbin", "/usr/local/bin"})
 SHELLS = frozenset({"bash", "sh", "dash", "zsh", "ksh", "ash"})
@@ -33,6 +33,7 @@ STEERING = frozenset({
 })  # fmt: skip
 """Variables that decide which program a name means, or what runs beside it."""
 
+_SETS = re.compile(rf"({'|'.join(sorted(STEERING))})(?:\[.*\])?\+?(?:=.*)?", re.DOTALL)
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)\+?=")
 _ENTRY = re.compile(r"[\w./+:@%=,\[-]+(?: [\w./+:@%=,\[-]+)*")
 _DASH_C = re.compile(r"-[eux]*c")
@@ -147,11 +148,13 @@ def _allows(entry: Sequence[str], command: Command) -> bool:
 # -- programs that run programs --
 
 
-def _unwrapped(command: Command) -> Iterator[Command]:
+def _unwrapped(command: Command, depth: int = 0) -> Iterator[Command]:
     """*command* without its assignments, and the commands that it runs by what its own words say."""
     words = _without_assignments(command)
     if not words:
         return
+    if depth > DEEPEST:
+        raise UnclearError(f"it is nested more than {DEEPEST} deep")
     if not words[0].certain:
         raise UnclearError("the name of a program is only known when it runs")
     yield words
@@ -159,14 +162,15 @@ def _unwrapped(command: Command) -> Iterator[Command]:
     if name in OPAQUE:
         raise UnclearError(f"what {name!r} runs or changes is not in its words")
     for word in words[1:]:
-        if word.text.split("=")[0] in STEERING:
-            raise UnclearError(f"{word.text.split('=')[0]} is set, or may be")
+        text = re.sub("^-[a-z]+", "", word.text) if name in SETTERS else word.text  # as in printf -vPATH
+        if found := _SETS.fullmatch(text):
+            raise UnclearError(f"{found[1]} is set, or may be")
     if name in SETTERS:
         _check_setting(name, words[1:])
     if name in SHELLS:
-        inner = commands(_script(name, words[1:]))
+        inner = commands(_script(name, words[1:]), depth)
     elif name == "eval":
-        inner = commands(" ".join(map(_sure, words[1:])))
+        inner = commands(" ".join(map(_sure, words[1:])), depth)
     elif name == "find":
         inner = list(_actions(words))
     elif name in WRAPPERS:
@@ -174,7 +178,7 @@ def _unwrapped(command: Command) -> Iterator[Command]:
     else:
         return
     for each in inner:
-        yield from _unwrapped(each)
+        yield from _unwrapped(each, depth + 1)
 
 
 def _without_assignments(command: Command) -> Command:

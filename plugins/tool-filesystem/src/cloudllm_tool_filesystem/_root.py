@@ -91,18 +91,16 @@ class Root:
             os.close(top)
 
     def _open(self) -> int:
-        # The root itself may be reached through links: it is the user's own word, not a model's.
+        # Links to the root were followed when it was set up. One that leads elsewhere now is somebody else's.
+        top = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
         try:
-            try:
-                return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-            except FileNotFoundError:
-                if self.read_only:
-                    raise
-                self.path.mkdir(parents=True, exist_ok=True)
-                return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError as problem:
-            what = f"cannot be opened as the root: {problem.strerror}"
-            raise FileError(self.path.name or "/", what, "Only the user can set another root.") from problem
+            return open_below(top, self.path.parts[1:], create=not self.read_only, follow=False)
+        except (FileError, OSError) as problem:
+            why = f"it {problem.problem}" if isinstance(problem, FileError) else problem.strerror
+            what = f"cannot be opened as the root: {why}"
+            raise FileError(self.path.name or "/", what, "Only the user can set another root.") from None
+        finally:
+            os.close(top)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import time
 from collections.abc import Iterator
 
 import attrs
@@ -14,6 +15,9 @@ from ._names import FileError
 
 MOST_NAMES, DEEPEST_TREE = 100_000, 128
 """Names taken from one directory, and directories within directories; more is as good as not readable."""
+
+MOST_SECONDS = 20.0
+"""How long a tree is looked at; a call may take 30."""
 
 _TEMPORARY = re.compile(r"\.cloudllm-[0-9a-f]{16}\.tmp")
 
@@ -50,11 +54,19 @@ def entries(fd: int, missed: list[str], parents: tuple[str, ...] = ()) -> list[E
 
 
 def tree(fd: int, missed: list[str]) -> Iterator[Entry]:
-    """Everything below the directory *fd*, each directory before what it holds; *missed* takes those not readable."""
+    """
+    Everything below the directory *fd*, each directory before what it holds.
+
+    *missed* takes what is not readable; and, when the time is up, where that was.
+    """
+    until = time.monotonic() + MOST_SECONDS
     waiting = entries(fd, missed)[::-1]
     while waiting:
         entry = waiting.pop()
         yield entry
+        if time.monotonic() > until:
+            missed.append(entry.below())
+            return
         if entry.kind == "directory":
             try:
                 if len(entry.parts) >= DEEPEST_TREE:

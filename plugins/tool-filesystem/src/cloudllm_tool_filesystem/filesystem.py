@@ -126,7 +126,7 @@ class FileSystem(ReadingTools):
                 what = f"holds {entry.below()!r}, which may not be used here"
                 raise FileError(path, what, "Delete the other files one by one.")
         if missed:
-            what = f"was not deleted: {missed[0]!r} in it is too large, too deep or not readable"
+            what = f"was not deleted: {missed[0]!r} in it is too large, too deep, too slow or not readable"
             raise FileError(path, what, "Delete what is in it first.")
 
 

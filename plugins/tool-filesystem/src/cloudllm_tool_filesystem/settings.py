@@ -18,8 +18,8 @@ from ._names import parts_of
 from ._root import Root, Spot
 
 
-def _absolute(root: str | os.PathLike[str]) -> Path:
-    return Path(root).expanduser().absolute()
+def _real(root: str | os.PathLike[str]) -> Path:
+    return Path(root).expanduser().resolve()
 
 
 def _allowed(extensions: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -42,8 +42,11 @@ def _text_encoding(name: str) -> str:
 class FileSettings(ToolProtocol):
     """Which files, and what may be done with them."""
 
-    root: Path = attrs.field(converter=_absolute)
-    """Made on first use if missing, unless *read_only*. Not the home folder or one above it, unless *anywhere*."""
+    root: Path = attrs.field(converter=_real)
+    """
+    Made on first use if missing, unless *read_only*. Links to it are followed when this is made, and not later.
+    Not the home folder or one above it, unless *anywhere*.
+    """
 
     read_only: bool = attrs.field(default=False, kw_only=True)
     """Whether only the tools that read are offered."""
@@ -98,4 +101,4 @@ def _holds_home(root: Path) -> bool:
         home = Path.home().resolve()
     except RuntimeError:  # nobody's home is known
         home = Path("/")
-    return root.resolve() in (home, *home.parents)
+    return root in (home, *home.parents)

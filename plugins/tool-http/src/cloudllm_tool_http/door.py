@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import httpcore2
@@ -83,9 +85,34 @@ class Door(httpcore2.AsyncNetworkBackend):
 
 
 async def look_up(host: str) -> Sequence[str]:
-    """The addresses that this machine finds for *host*."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return [str(address[0]) for *_, address in found]
+    """
+    The addresses that this machine finds for *host*.
+
+    In a thread of its own: the event loop's would be used up by a few servers of names that do not answer,
+    and be waited for when the program ends. Raises: OSError: there are none.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[list[Any]] = loop.create_future()
+
+    def settle(found: list[Any] | OSError) -> None:
+        if future.done():
+            return  # who asked has given up
+        if isinstance(found, OSError):
+            future.set_exception(found)
+        else:
+            future.set_result(found)
+
+    def work() -> None:
+        found: list[Any] | OSError
+        try:
+            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as problem:
+            found = problem if isinstance(problem, OSError) else OSError("no name that can be looked up")
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, found)
+
+    threading.Thread(target=work, name="cloudllm look_up", daemon=True).start()
+    return [str(address[0]) for *_, address in await future]
 
 
 async def connect(address: str, port: int, seconds: float) -> httpcore2.AsyncNetworkStream:

@@ -93,7 +93,7 @@ class Credentials:
         for origin, headers in given.items():
             found = _ORIGIN.fullmatch(origin)
             if not found:
-                raise ValueError("credentials must be given for hosts or origins, such as 'api.example.com'")
+                raise ValueError("credentials must be headers by host or origin, such as 'api.example.com'")
             scheme, host = (found[1] or "https").lower(), found[2].strip("[]").lower().removesuffix(".")
             if not isinstance(headers, Mapping):
                 raise ValueError(f"credentials for {host!r} must be a table of headers")

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, TypeAlias
 
 from cloudllm_core import ToolContext, ToolProtocol, hookimpl
+from cloudllm_core.errors import SettingsError
 
 from ._wrapper import Wrapper, count_of, seconds_of
+from .decided import Decided
 
 Key: TypeAlias = str
 """A tool and its arguments, in one text for all spellings of the same arguments."""
@@ -35,9 +37,11 @@ class Cached(Wrapper):
             size: how many results are kept; the one not used for longest goes first.
 
         Raises:
-            SettingsError: one of them is not more than 0.
+            SettingsError: one of them is not more than 0; or calls of *inner* are decided about one by one, which
+                a kept result would get around.
         """
         super().__init__(inner)
+        _undecided(self.inner)
         self.seconds, self.size = seconds_of(seconds), count_of("size", size)
         self._kept: dict[Key, tuple[float, Any]] = {}  # until when, and the result; the last used is last
         self._flights: dict[tuple[asyncio.AbstractEventLoop, Key], Flight] = {}
@@ -93,6 +97,15 @@ class Cached(Wrapper):
         self._kept[key] = until, result
         if len(self._kept) > self.size:
             del self._kept[next(iter(self._kept))]
+
+
+def _undecided(inner: ToolProtocol) -> None:
+    layer: Any = inner
+    while layer is not None:
+        if isinstance(layer, Decided):
+            hint = "Put the cache inside: Decided(Cached(...), decide)."
+            raise SettingsError("inner", layer.name, "tools that nobody decides about call by call", hint)
+        layer = getattr(layer, "inner", None)
 
 
 def _key(tool: str, arguments: Mapping[str, Any]) -> Key:
