@@ -16,7 +16,7 @@ hosts = st.lists(labels, min_size=2, max_size=4).map(".".join).filter(lambda hos
 
 
 def rules(**settings):
-    given = {"allow": (), "block": (), "ports": (80, 443), "schemes": ("https", "http"), "private": False}
+    given = {"allow": None, "block": (), "ports": (80, 443), "schemes": ("https", "http"), "private": False}
     return Rules.of(**(given | settings))
 
 

@@ -196,3 +196,17 @@ def test_a_name_without_addresses_is_told(net):
 def test_the_system_gives_plain_addresses():
     """What the system finds are addresses as they are written; its failure is an OSError, as the door expects."""
     assert ["127.0.0.1"] == asyncio.run(LOOK_UP("127.0.0.1"))
+
+
+def test_an_empty_list_allows_nobody(net):
+    """A list that came out empty closes, it does not open."""
+    assert isinstance(play(net, "http://public.example/", allow=[]), Refused)
+    assert [] == net.dialled
+
+
+@pytest.mark.parametrize(("url", "own"), [("http://127.0.0.1/", True), ("http://public.example/", False)])
+def test_a_refusal_of_ours_exposes_nobody(net, url, own):
+    """As long as no server has had a say in it: one that was led somewhere may hold a name of the server's choice."""
+    refusal = play(net.redirect(302, "http://127.0.0.1/"), url)
+
+    assert own is refusal.own_words

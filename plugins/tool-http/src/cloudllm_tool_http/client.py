@@ -96,14 +96,18 @@ class Exchange:
         Raises:
             Refused: the rules forbid one of the addresses. HttpError: there is no answer to be had.
         """
-        for _ in range(self.max_redirects + 1):
-            answer = await self._once()
+        for hop in range(self.max_redirects + 1):
+            try:
+                answer = await self._once()
+            except HttpError as problem:
+                problem.own_words = not hop
+                raise
             location = answer.header(b"location")
             if answer.status not in REDIRECTS or not location or not self.max_redirects:
                 return answer
             self._follow(answer.status, location)
         what = f"redirects more than {self.max_redirects} times"
-        raise HttpError(self.target.url, what, "Use the address it leads to, if you know it.")
+        raise _led(HttpError(self.target.url, what, "Use the address it leads to, if you know it."))
 
     async def _once(self) -> Answer:
         request = httpcore2.Request(
@@ -158,19 +162,26 @@ class Exchange:
             target = self.rules.target(location, here.url)
         except Refused as problem:
             # Where it leads is not told: it may be a place that only the redirecting server knew.
-            raise Refused(here.url, f"redirects to an address that {problem.problem}", problem.remedy) from None
+            what = f"redirects to an address that {problem.problem}"
+            raise _led(Refused(here.url, what, problem.remedy)) from None
         if here.scheme == "https" and target.scheme != "https":
             what = "redirects from https to http, where anyone could read along"
-            raise Refused(here.url, what, "Use another address.")
+            raise _led(Refused(here.url, what, "Use another address."))
         if status == 303 or (status in (301, 302) and self.method == "POST"):
             self.method, self.content, self.content_type = "GET", b"", None
         if target.origin != here.origin:
             if self.method != "GET":
                 what = f"redirects to another site, and a {self.method} is not carried there"
-                raise Refused(here.url, what, "Send it to that site itself, if it is meant for it.")
+                raise _led(Refused(here.url, what, "Send it to that site itself, if it is meant for it."))
             self.abroad = True
             self.headers = {name: value for name, value in self.headers.items() if name in CARRIED}
         self.target = target
+
+
+def _led(problem: HttpError) -> HttpError:
+    """*problem* of a request that a server has led somewhere."""
+    problem.own_words = False
+    return problem
 
 
 def _failure(problem: Exception) -> tuple[str, str]:

@@ -28,6 +28,9 @@ class HttpError(CloudLLMError):
 
     problem: str
     remedy: str
+    own_words: bool = attrs.field(default=True, init=False, repr=False)
+    """Whether no server has had a say in where the request went, so that reading this exposes nobody."""
+
     says = "{self.url!r} {self.problem}. {self.remedy}"
 
 

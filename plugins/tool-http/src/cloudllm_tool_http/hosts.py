@@ -98,8 +98,8 @@ class Names:
 class Rules:
     """What the user said may be reached."""
 
-    allow: Names
-    """Nothing else, unless it is empty."""
+    allow: Names | None
+    """Nothing else, if there is such a list."""
 
     block: Names
     ports: tuple[int, ...]
@@ -107,11 +107,11 @@ class Rules:
     private: tuple[Network, ...]
 
     @classmethod
-    def of(cls, allow: Iterable[str], block: Iterable[str], ports: Iterable[int], schemes: Iterable[str],
+    def of(cls, allow: Iterable[str] | None, block: Iterable[str], ports: Iterable[int], schemes: Iterable[str],
            private: bool | Iterable[str]) -> Rules:  # fmt: skip
         """Raises: ValueError: a setting that means nothing."""
         return cls(
-            allow=Names.of(allow),
+            allow=None if allow is None else Names.of(allow),
             block=Names.of(block),
             ports=tuple(ports),
             schemes=tuple(schemes),
@@ -158,7 +158,7 @@ class Rules:
             raise Refused(url, f"names the port {target.port}", f"Only these can be used: {listing}.")
         if target.host in self.block:
             raise Refused(url, "is on the list of blocked hosts", "It cannot be used; look for another source.")
-        if self.allow and target.host not in self.allow:
+        if self.allow is not None and target.host not in self.allow:
             raise Refused(url, "is not on the list of allowed hosts", "Use a host that is on it, or ask the user.")
 
     def _host_problem(self, host: str) -> tuple[str, str] | None:

@@ -56,8 +56,8 @@ class Http(ToolProtocol):
 
     name: ClassVar[str] = "http"
 
-    allow: Sequence[str] = attrs.field(default=(), converter=_strings)
-    """Hosts that may be asked; without any, all public ones. ``example.com`` includes what is below it,
+    allow: Sequence[str] | None = attrs.field(default=None, converter=attrs.converters.optional(_strings))
+    """Hosts that may be asked; None is all public ones, and an empty list is none. ``example.com`` includes what is below it,
     ``*.example.com`` is only that; addresses and networks may stand here too."""
 
     block: Sequence[str] = attrs.field(default=(), converter=_strings)
@@ -115,7 +115,7 @@ class Http(ToolProtocol):
             raise ValueError("trusted=True needs a list of hosts to trust: allow=['example.com']")
 
     def tools(self) -> Sequence[ToolDefinition]:
-        return [definition(method, self.allow, self.timeout, untrusted=not self.trusted) for method in METHODS]
+        return [definition(method, self.allow or (), self.timeout, untrusted=not self.trusted) for method in METHODS]
 
     async def call(self, tool: str, arguments: Any, context: ToolContext) -> Any:
         methods = {f"http_{method.lower()}": method for method in METHODS}
