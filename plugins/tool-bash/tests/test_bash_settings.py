@@ -53,12 +53,14 @@ def test_settings_come_from_plain_data(tmp_path: Path) -> None:
         ({"sandbox": "landlock"}, "sandbox: found 'landlock', expected one of 'bubblewrap', 'none'."),
         ({"timeout": 0}, "timeout: found 0, expected more than 0."),
         ({"timeout": float("inf")}, "timeout: found inf, expected more than 0."),
-        ({"memory": -1}, "memory: found -1, expected more than 0."),
+        ({"memory": -1}, "memory: found -1, expected at least 16777216 bytes."),
         ({"allow": "ls"}, "allow: found 'ls', expected a list."),
         ({"deny": ["a | b"]}, "'a | b' must be a program's name, or its first words, such as 'git status'."),
         ({"environment": {"A=B": "1"}}, "the environment variable 'A=B' must have a plain name"),
         ({"workspace": "/"}, "the workspace '/' would hold '/boot'; choose a folder of its own."),
-        ({"workspace": "/home"}, "the workspace '/home' would hold '/home'; choose a folder of its own."),
+        ({"workspace": "/home"}, "the workspace '/home' is a folder of the system; choose a folder of its own."),
+        ({"workspace": "/etc/passwd"}, "the workspace '/etc/passwd' is no folder"),
+        ({"environment": {"A B": "c"}}, "the environment variable 'A B' must have a plain name"),
         ({"workspace": "/etc/ssl"}, "the workspace '/etc/ssl' lies in '/etc'; choose a folder elsewhere."),
     ],
 )
@@ -75,7 +77,7 @@ def test_a_home_is_no_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "link").symlink_to(tmp_path)
     for path in (tmp_path, tmp_path.parent, tmp_path / "link"):
-        with pytest.raises(ValueError, match=r"would hold .*; choose a folder of its own"):
+        with pytest.raises(ValueError, match=r"(would hold .*|is a folder of the system); choose a folder of its own"):
             Bash(path)
     Bash(tmp_path / "project")
 

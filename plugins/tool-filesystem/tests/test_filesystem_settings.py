@@ -75,10 +75,14 @@ def test_a_root_is_made_on_first_use_and_stays_where_it_was_meant(tmp_path: Path
 
 
 def test_a_root_that_is_a_file_is_said(tmp_path: Path) -> None:
-    """The remedy is the user's, not the model's."""
+    """To the user, when it is set up; and to a model, if it becomes one later."""
     (tmp_path / "n.txt").write_text("text")
-    said = refusal(FileSystem(tmp_path / "n.txt").list_directory)
+    with pytest.raises(ValueError, match=r"root must be a folder, and not the file '.*n.txt'"):
+        FileSystem(tmp_path / "n.txt")
 
+    later = FileSystem(tmp_path / "later")
+    (tmp_path / "later").write_text("text")
+    said = refusal(later.list_directory)
     assert "cannot be opened as the root: it is a file, not a directory. Only the user can set another root." in said
 
 

@@ -7,6 +7,7 @@ A place to run commands in that they cannot get out of: what it allows, and how 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -33,6 +34,9 @@ FEEDBACK = 4_000
 
 MOST_EVIDENCE = 20_000
 
+LEAST = 16 * 2**20
+"""Bytes of memory that the sandbox itself needs to begin."""
+
 OUT_OF_MEMORY = "Something in it was killed: together it held more than {:,} bytes of memory."
 
 
@@ -58,15 +62,21 @@ def _not_too_much(_: object, __: object, workspace: Path) -> None:
     shared = [Path(path).resolve() for path in (*SHARED, tempfile.gettempdir(), os.path.expanduser("~"))]
     for place in (*map(Path, SYSTEM), *shared):
         if place.is_relative_to(workspace):
-            raise ValueError(f"the workspace {str(workspace)!r} would hold {str(place)!r}; choose a folder of its own")
+            what = "is a folder of the system" if place == workspace else f"would hold {str(place)!r}"
+            raise ValueError(f"the workspace {str(workspace)!r} {what}; choose a folder of its own")
+    if workspace.exists() and not workspace.is_dir():
+        raise ValueError(f"the workspace {str(workspace)!r} is no folder")
     for system in map(Path, SYSTEM):
         if workspace.is_relative_to(system):
             raise ValueError(f"the workspace {str(workspace)!r} lies in {str(system)!r}; choose a folder elsewhere")
 
 
+_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*").fullmatch
+
+
 def _plain_environment(_: object, __: object, environment: Mapping[str, str]) -> None:
     for name, value in environment.items():
-        if not name or "=" in name or "\0" in name or "\0" in value:
+        if not _VARIABLE(name) or "\0" in value:
             raise ValueError(f"the environment variable {name!r} must have a plain name, and a text for its value")
 
 
@@ -78,6 +88,11 @@ def _known_tier(_: object, __: object, tier: str) -> None:
 def _positive(_: object, field: attrs.Attribute[Any], value: float | None) -> None:
     if value is not None and not 0 < value < float("inf"):
         raise ValueError(f"{field.name} must be more than 0, and not {value!r}")
+
+
+def _enough(_: object, __: object, memory: int | None) -> None:
+    if memory is not None and not memory >= LEAST:
+        raise ValueError(f"memory must be at least {LEAST} bytes, and not {memory!r}")
 
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:
@@ -93,7 +108,7 @@ class Sandbox:
     running it; `SandboxError` says what is missing. There is no silent fallback to anything weaker.
     """
 
-    workspace: Path = attrs.field(default=Path(), converter=_real, validator=_not_too_much)
+    workspace: Path = attrs.field(converter=_real, validator=_not_too_much)
     """The folder that commands run in and may change; made on first use if missing. Links to it are followed now."""
 
     sandbox: Tier = attrs.field(default="bubblewrap", kw_only=True, validator=_known_tier)
@@ -119,7 +134,7 @@ class Sandbox:
     read_only: tuple[Path, ...] = attrs.field(default=(), kw_only=True, converter=_places)
     """Further files and folders that commands may read; below the workspace, ones that they may not change."""
 
-    memory: int | None = attrs.field(default=2 * 2**30, kw_only=True, validator=_positive)
+    memory: int | None = attrs.field(default=2 * 2**30, kw_only=True, validator=_enough)
     """Bytes for a command and all it starts; None is no limit."""
 
     processes: int | None = attrs.field(default=256, kw_only=True, validator=_positive)

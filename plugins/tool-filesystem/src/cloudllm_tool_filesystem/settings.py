@@ -73,6 +73,8 @@ class FileSettings(ToolProtocol):
         if not self.anywhere and _holds_home(self.root):
             # Said to the user, who wrote it; no model reads this.
             raise ValueError(f"root {str(self.root)!r} holds the home folder; name one below it, or set anywhere")
+        if self.root.exists() and not self.root.is_dir():
+            raise ValueError(f"root must be a folder, and not the file {str(self.root)!r}")
 
     @property
     def rooted(self) -> Root:

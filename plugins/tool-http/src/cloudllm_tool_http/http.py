@@ -57,8 +57,8 @@ class Http(ToolProtocol):
     name: ClassVar[str] = "http"
 
     allow: Sequence[str] | None = attrs.field(default=None, converter=attrs.converters.optional(_strings))
-    """Hosts that may be asked; None is all public ones, and an empty list is none. ``example.com`` includes what is below it,
-    ``*.example.com`` is only that; addresses and networks may stand here too."""
+    """Hosts that may be asked; None is all public ones, and an empty list is none. ``example.com`` includes what is
+    below it, ``*.example.com`` is only that; addresses and networks may stand here too."""
 
     block: Sequence[str] = attrs.field(default=(), converter=_strings)
     """Hosts that may not be asked, whatever *allow* says; networks are looked for among a name's addresses."""
