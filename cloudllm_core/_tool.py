@@ -22,9 +22,9 @@ from ._contracts import Effect, Hub, ToolContext, ToolDefinition, ToolProtocol
 from ._messages import JsonObject
 from ._schema import describe, is_self, parameters_of
 from ._secrets import Secret
-from ._settings import hints_of, structure
+from ._settings import hints_of, show, structure
 from ._threads import in_thread
-from .errors import ToolSchemaError, near_miss
+from .errors import SettingsError, ToolSchemaError, near_miss
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -222,6 +222,11 @@ class Prefixed(ToolProtocol):
     name: ClassVar[str] = "prefixed"
 
     def __init__(self, inner: ToolProtocol, prefix: str) -> None:
+        """Raises: SettingsError: *inner* is no tool protocol, or *prefix* cannot stand in a tool's name."""
+        if not isinstance(inner, ToolProtocol):
+            raise SettingsError("inner", show(inner), "a tool protocol, or in a team file the name of one")
+        if not re.fullmatch("[A-Za-z0-9_-]{0,32}", prefix):
+            raise SettingsError("prefix", show(prefix), "at most 32 letters, digits, _ and -")
         self.inner, self.prefix = inner, prefix
         self.name = prefix + inner.name  # type: ignore[misc]  # of an instance, as in Functions
 

@@ -25,7 +25,7 @@ from cloudllm_core import (
 )
 from cloudllm_core._records import Record
 from cloudllm_core._toolbox import Toolbox, protocols_of
-from cloudllm_core.errors import SetupError, ToolConflictError
+from cloudllm_core.errors import SettingsError, SetupError, ToolConflictError
 from cloudllm_core.events import ProtocolAdded, ProtocolRemoved, ToolCallRefused
 from cloudllm_core.testing import ScriptedProvider, call
 from tests.kernel.stories import Story, ask_ada, results_of, tell
@@ -347,3 +347,26 @@ def test_definitions_that_come_and_go_are_plain_data() -> None:
     (definition,) = Functions([look]).tools()
 
     assert definition == ToolDefinition(**attrs.asdict(definition))
+
+
+@pytest.mark.parametrize(
+    ("inner", "prefix", "sentence"),
+    [
+        ("calculator", "x_", "inner: found 'calculator', expected a tool protocol, or in a team file the name of one."),
+        (Functions([]), "my calc.", "prefix: found 'my calc.', expected at most 32 letters, digits, _ and -."),
+    ],
+)
+def test_a_prefix_that_no_provider_takes_is_refused(inner: Any, prefix: str, sentence: str) -> None:
+    """So is what has no tools."""
+    with pytest.raises(SettingsError) as caught:
+        Prefixed(inner, prefix)
+
+    assert sentence == str(caught.value)
+
+
+def test_a_class_is_no_tool() -> None:
+    """An instance of it is."""
+    with pytest.raises(SetupError) as caught:
+        protocols_of([Functions])
+
+    assert "Functions is a class; give an instance of it: Functions(...)" == str(caught.value)
