@@ -81,7 +81,9 @@ def _version_told(path: Path) -> str:
 def _page() -> str:
     rows = ""
     for plugin in plugins():
-        offers = ", ".join(f"`{name}` ({kind.replace('_', ' ')})" for kind, name in plugin.offers) or "everything"
+        offers = ", ".join(f"`{name}` ({kind.replace('_', ' ')})" for kind, name in plugin.offers) or (
+            "everything" if plugin.folder == "all" else "nothing itself"
+        )
         needs = ", ".join(plugin.needs) or "nothing"
         link = f"[{plugin.distribution}](../../plugins/{plugin.folder}/README.md)"
         rows += f"| {link} | {offers} | {needs} | {plugin.project['description']} |\n"
@@ -155,9 +157,11 @@ def _facade() -> str:
     table = "".join(f'    "{package}": [\n{_rows(map(_quoted, names), 8)}    ],\n' for package, names in found.items())
     every = sorted((name for names in found.values() for name in names), key=isort_key)
     return f'''"""
-CloudLLM whole: every public name of the kernel and its plugins, each imported when it is first used.
+CloudLLM: teams of LLM agents that work together.
 
-{BY}
+Every public name of the kernel and its plugins, each imported when it is first used. Begin with
+``help(cloudllm.Agent)`` and ``help(cloudllm.Orchestration)``; ``cloudllm plugins list`` in a terminal tells what is
+installed. ({BY})
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import sys
 import traceback
 from collections.abc import Iterator
 from typing import Any
@@ -30,6 +29,7 @@ from cloudllm_core.errors import (
     RateLimited,
     StreamTruncated,
 )
+from cloudllm_provider_http import reading
 
 from .wire_rules import judged
 from .wire_server import CHUNK, Reply, Server, dripping, endless, http, in_pieces, resetting, sse
@@ -384,10 +384,8 @@ def test_f21_a_stream_means_the_same_however_it_is_written_and_cut(stage, wire, 
 
 
 @pytest.fixture
-def capped(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+def capped(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cap as every provider has, but small enough to be reached in no time."""
-    plugin = {"messages": "anthropic", "generate": "gemini"}.get(wire.rules, "openai")
-    reading = sys.modules[f"cloudllm_provider_{plugin}.reading"]
     assert reading.BODY <= 64 * 1024 * 1024
     monkeypatch.setattr(reading, "BODY", BOUND)
 

@@ -136,7 +136,7 @@ def test_images_come_whole_or_as_addresses(easel: Any) -> None:
         (Reply(200, {"data": [], "block_reason": "minors"}), ContentFiltered, "minors"),
         (Reply(200, {"data": [{"url": "", "respect_moderation": False}]}), ContentFiltered, "held back"),
         (Reply(500, {"error": "Internal."}), Overloaded, "Internal"),
-        (Reply(200, {"data": [{"b64_json": "iVBO"}]}, cut=True), ConnectionFailed, "the connection failed"),
+        (Reply(200, {"data": [{"b64_json": "iVBO"}]}, cut=True), ConnectionFailed, "the connection broke"),
         (Reply(200, b"hello"), BadResponse, "not JSON"),
         (Reply(200, {"data": []}), BadResponse, "no images"),
         (Reply(200, {"data": [{"b64_json": "?"}]}), BadResponse, "base64 is broken"),

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -16,18 +13,15 @@ from cloudllm_core import Completion, Message, Private, Text, Thinking, ToolCall
 from cloudllm_core.errors import BadResponse, Overloaded, ProviderError, StreamTruncated
 from cloudllm_provider_anthropic.wire import (
     Assembly,
-    Events,
     Malformed,
     Origin,
     completion,
     failure,
     parse_arguments,
     read_json,
-    retry_after,
 )
-from cloudllm_provider_anthropic.wire import sse as sse_module
 
-BY = Origin(model="m")
+BY = Origin(provider="anthropic", model="m")
 
 
 def answer(*content: Any, stop: str | None = "end_turn", **fields: Any) -> dict[str, Any]:
@@ -349,13 +343,6 @@ def test_blocks_may_grow_in_turns() -> None:
     assert [{"x": 1}, {"y": 2}] == [each.arguments for each in assembly.completion().message.tool_calls]
 
 
-def test_lone_surrogates_in_arguments_are_replaced() -> None:
-    """Arguments can be written down again as UTF-8; split pairs are joined."""
-    assert {"a": "x\ufffdy", "b": ["😀"]} == parse_arguments('{"a": "x\\ud800y", "b": ["\\ud83d\\ude00"]}')
-    with pytest.raises(Malformed, match="twice"):
-        parse_arguments('{"\\ud800": 1, "\\ud801": 2}')
-
-
 def test_what_is_odd_beside_calls_does_no_harm() -> None:
     """NaN, a key twice or too deep nesting in a trace become null, so that the answer can be written down."""
     body = '{"content": [{"type": "new", "a": NaN, "b": {"c": 1, "c": 2}, "d": %s1%s}], "usage": {"input_tokens": NaN}}'
@@ -475,34 +462,6 @@ def test_any_order_of_many_events_is_an_answer_or_an_error_of_ours(stream: list[
     chaos([*stream, {"type": "message_stop"}], content)
 
 
-EVENTS = (
-    b'\xef\xbb\xbf: hi\n\ndata: {"a": "\xc3\xa9\xf0\x9f\x98\x80"}\n\n'
-    b'event: error\ndata: one\ndata:two\nid: 3\n\nretry: 1\n\nevent: message_stop\ndata: {"type": "message_stop"}\n\n'
-)
-
-
-@given(st.lists(st.integers(1, len(EVENTS) * 2)), st.sampled_from([b"\n", b"\r\n", b"\r"]))
-def test_events_are_the_same_however_the_bytes_are_split(cuts: list[int], newline: bytes) -> None:
-    """Splits inside characters, line ends and field names change nothing; nor does the kind of line end."""
-    body = EVENTS.replace(b"\n", newline)
-    places = [0, *sorted({cut for cut in cuts if cut < len(body)}), len(body)]
-    reader = Events()
-    found = [event for start, end in itertools.pairwise(places) for event in reader.feed(body[start:end])]
-
-    expected = [("", '{"a": "é😀"}'), ("error", "one\ntwo"), ("message_stop", '{"type": "message_stop"}')]
-    assert expected == found + reader.finish()
-
-
-def test_an_endless_line_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line that never ends does not fill the memory."""
-    monkeypatch.setattr(sse_module, "LINE", 1000)
-    reader = Events()
-
-    assert [] == reader.feed(b"x" * 1000)
-    with pytest.raises(ValueError, match="longer than 1000 bytes"):
-        reader.feed(b"x")
-
-
 # -- failures -----------------------------------------------------------------
 
 
@@ -520,15 +479,18 @@ def test_an_endless_line_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_an_error_is_read_in_whatever_shape_it_comes(body: Any, problem: str) -> None:
     """What says nothing of its kind is the server's own fault, which may pass."""
-    found = failure(body, Origin(status=500))
+    found = failure(body, Origin(provider="anthropic", status=500))
 
     assert (Overloaded, problem) == (type(found), found.problem)
 
 
 def test_a_request_id_may_stand_in_the_body() -> None:
     """Where the headers have none."""
-    assert "r1" == failure({"error": {"message": "x"}, "request_id": "r1"}, Origin(status=400)).request_id
-    assert "h1" == failure({"request_id": "r1"}, Origin(status=400, request_id="h1")).request_id
+    assert (
+        "r1"
+        == failure({"error": {"message": "x"}, "request_id": "r1"}, Origin(provider="anthropic", status=400)).request_id
+    )
+    assert "h1" == failure({"request_id": "r1"}, Origin(provider="anthropic", status=400, request_id="h1")).request_id
 
 
 @pytest.mark.parametrize(
@@ -547,12 +509,4 @@ def test_a_request_id_may_stand_in_the_body() -> None:
 )
 def test_retry_after_is_seconds_or_nothing(headers: dict[str, str], seconds: float | None) -> None:
     """Seconds, milliseconds and dates are understood; garbage is nothing."""
-    assert seconds == retry_after(headers)
-    assert seconds == failure({}, Origin(status=529), headers).retry_after
-
-
-def test_retry_after_may_be_a_date_to_come() -> None:
-    """A date is turned into the seconds until then."""
-    date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
-
-    assert 3500 < (retry_after({"retry-after": date}) or 0) <= 3600
+    assert seconds == failure({}, Origin(provider="anthropic", status=529), headers).retry_after

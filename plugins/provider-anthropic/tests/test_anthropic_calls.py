@@ -31,8 +31,8 @@ from cloudllm_core.errors import (
     StreamTruncated,
 )
 from cloudllm_provider_anthropic import Anthropic
-from cloudllm_provider_anthropic import reading as reading_module
 from cloudllm_provider_anthropic.provider import EFFORT
+from cloudllm_provider_http import reading as reading_module
 
 CANARY = "sk-canary-0123456789"
 ASK = Request(model="m", instructions="", messages=(Message.user("Hello."),))

@@ -195,7 +195,7 @@ def test_citations_go_back_where_they_were() -> None:
         {"type": "text", "text": "is blue", "citations": [source]},
         {"type": "text", "text": "."},
     ]
-    found = completion({"content": body, "stop_reason": "end_turn"}, Origin(model="m")).message
+    found = completion({"content": body, "stop_reason": "end_turn"}, Origin(provider="anthropic", model="m")).message
 
     assert "The sky is blue." == found.text
     assert body == contents(found)[0]

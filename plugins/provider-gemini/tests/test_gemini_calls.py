@@ -30,7 +30,8 @@ from cloudllm_core.errors import (
     SettingsError,
     StreamTruncated,
 )
-from cloudllm_provider_gemini import Gemini, reading
+from cloudllm_provider_gemini import Gemini
+from cloudllm_provider_http import reading
 
 CANARY = "canary-0123456789"
 VARIABLES = (

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from typing import Any
 
 import attrs
@@ -39,7 +36,6 @@ from cloudllm_core.errors import (
 )
 from cloudllm_provider_gemini.wire import (
     Assembly,
-    Events,
     Malformed,
     Origin,
     checked,
@@ -48,14 +44,13 @@ from cloudllm_provider_gemini.wire import (
     failure,
     parse_json,
     request_body,
-    retry_after,
 )
 from cloudllm_provider_gemini.wire.models import generation
 
 SCHEMA = {"type": "object", "properties": {"sides": {"type": "integer"}}}
 ROLL = ToolDefinition(name="roll", description="Roll dice.", parameters=SCHEMA)
 ANSWER = {"type": "object", "properties": {"city": {"type": "string"}}}
-M = Origin(model="m")
+M = Origin(provider="gemini", model="m")
 REMOVE = "Remove it from the agent's options."
 
 
@@ -653,36 +648,6 @@ def test_a_stream_needs_an_end() -> None:
     assert "gemini:m: the stream stopped before its end: no finishReason came." == str(caught.value)
 
 
-EVENTS = (
-    b'\xef\xbb\xbf: hi\n\ndata: {"a": "\xc3\xa9\xf0\x9f\x98\x80"}\n\n'
-    b'event: error\ndata: one\ndata:two\nid: 3\n\nretry: 1\n\n{\n  "error": {}\n}\n\ndata: [DONE]\n\n'
-)
-
-
-@given(st.lists(st.integers(1, len(EVENTS) * 2)), st.sampled_from([b"\n", b"\r\n", b"\r"]))
-@settings(deadline=None)
-def test_events_are_the_same_however_the_bytes_are_split(cuts: list[int], newline: bytes) -> None:
-    """Splits inside characters, line ends and field names change nothing; nor does the kind of line end."""
-    body = EVENTS.replace(b"\n", newline)
-    places = [0, *sorted({cut for cut in cuts if cut < len(body)}), len(body)]
-    events = Events()
-    found = [event for start, end in itertools.pairwise(places) for event in events.feed(body[start:end])]
-
-    assert [
-        ("", '{"a": "é😀"}'),
-        ("error", "one\ntwo"),
-        ("bare", '{\n  "error": {}\n}'),
-        ("", "[DONE]"),
-    ] == found + events.finish()
-
-
-def test_the_last_event_may_lack_its_blank_line() -> None:
-    """A server that forgets the last line break is understood."""
-    events = Events()
-
-    assert [("", "{}")] == events.feed(b"data: {}") + events.finish()
-
-
 PART = st.fixed_dictionaries(
     {},
     optional={
@@ -798,7 +763,7 @@ def test_an_error_inside_a_good_answer_is_an_error(error: Any, kind: type[Provid
     """A status of 200 does not hide what the body says, in a stream or out of one."""
     for body in ({"error": error}, answer({"text": "x"}) | {"error": error}):
         with pytest.raises(ProviderError) as caught:
-            Assembly(Origin(status=200)).add(body)
+            Assembly(Origin(provider="gemini", status=200)).add(body)
         assert kind is type(caught.value)
 
 
@@ -817,31 +782,7 @@ def test_the_time_to_wait_comes_from_the_details(delay: Any, headers: dict[str, 
     """RetryInfo says it best; a header will do; nonsense is nothing."""
     error = {"code": 429, "message": "slow", "details": [{"@type": "x/google.rpc.RetryInfo", "retryDelay": delay}]}
 
-    assert seconds == failure({"error": error}, Origin(status=429), headers).retry_after
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({"retry-after": "7"}, 7.0),
-        ({"retry-after": "-3"}, None),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after": "nan"}, None),
-        ({"retry-after": "1e999"}, None),
-        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
-        ({}, None),
-    ],
-)
-def test_retry_after_is_seconds_or_nothing(headers: dict[str, str], seconds: float | None) -> None:
-    """Seconds and dates are understood; garbage is nothing."""
-    assert seconds == retry_after(headers)
-
-
-def test_retry_after_may_be_a_date_to_come() -> None:
-    """A date is turned into the seconds until then."""
-    date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
-
-    assert 3500 < (retry_after({"retry-after": date}) or 0) <= 3600
+    assert seconds == failure({"error": error}, Origin(provider="gemini", status=429), headers).retry_after
 
 
 @pytest.mark.parametrize(("option", "most", "sent"), [(None, 50, 50), (20, 50, 20), (90, 50, 50), (90, None, 90)])
@@ -853,3 +794,26 @@ def test_an_answer_has_no_more_tokens_than_the_request_allows(option, most, sent
     )
 
     assert sent == request_body(asked)["generationConfig"]["maxOutputTokens"]
+
+
+@pytest.mark.parametrize(
+    ("quota", "message", "problem", "spent"),
+    [
+        (
+            "RequestsPerMinute",
+            "You exceeded your quota, see your plan and billing.",
+            " (quota RequestsPerMinute)",
+            False,
+        ),
+        ("RequestsPerDay-FreeTier", "Slow.", " (quota RequestsPerDay-FreeTier)", True),
+        ("RequestsPerDay", "The quota RequestsPerDay is used up.", "", True),
+        (None, "You exceeded your quota, see your plan and billing.", "", True),
+    ],
+)
+def test_a_limit_says_which_quota_it_is(quota: str | None, message: str, problem: str, spent: bool) -> None:
+    """Its name is in the sentence once; and the name, where there is one, says whether the plan is spent."""
+    details = [{"violations": [{"quotaId": quota}, {"quotaId": quota}, 3]}, {"violations": 3}]
+    found = failure({"error": {"message": message, "details": details}}, Origin(provider="gemini", status=429))
+
+    assert message.rstrip(".") + problem == found.problem
+    assert spent is ("quota of the plan" in found.hint)

@@ -31,8 +31,8 @@ from cloudllm_core.errors import (
     SettingsError,
     StreamTruncated,
 )
+from cloudllm_provider_http import reading as reading_module
 from cloudllm_provider_openai import OpenAI
-from cloudllm_provider_openai import reading as reading_module
 from cloudllm_provider_openai.provider import Api
 
 CANARY = "sk-canary-0123456789"

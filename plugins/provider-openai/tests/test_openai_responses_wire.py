@@ -36,7 +36,7 @@ from cloudllm_provider_openai.wire import Origin, strict_schema
 from cloudllm_provider_openai.wire.responses import Assembly, request_body
 
 ROLL = ToolDefinition(name="roll", description="Roll dice.", parameters={"type": "object", "properties": {}})
-ORIGIN = Origin(model="m", request_id="r")
+ORIGIN = Origin(provider="openai", model="m", request_id="r")
 REASONING = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"}
 SEARCH = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search"}}
 
@@ -401,7 +401,7 @@ def test_calls_without_an_id_get_one_and_doubles_another() -> None:
 def test_what_is_no_answer_is_an_error(body: Any, kind: type[ProviderError], says: str) -> None:
     """A body that is no finished response never becomes one."""
     with pytest.raises(ProviderError) as caught:
-        Assembly(Origin(model="m", api="a Responses API"), whole=True).add(body)
+        Assembly(Origin(provider="openai", model="m", api="a Responses API"), whole=True).add(body)
 
     assert (kind, True) == (type(caught.value), says in str(caught.value)), str(caught.value)
 
@@ -409,7 +409,7 @@ def test_what_is_no_answer_is_an_error(body: Any, kind: type[ProviderError], say
 def test_a_refused_key_is_known_whatever_its_status() -> None:
     """Some servers answer a false key with 400."""
     with pytest.raises(AuthenticationFailed):
-        Assembly(Origin(status=400), whole=True).add({"error": "Incorrect API key provided: sk."})
+        Assembly(Origin(provider="openai", status=400), whole=True).add({"error": "Incorrect API key provided: sk."})
 
 
 # -- streams ------------------------------------------------------------------

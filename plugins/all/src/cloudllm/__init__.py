@@ -1,7 +1,9 @@
 """
-CloudLLM whole: every public name of the kernel and its plugins, each imported when it is first used.
+CloudLLM: teams of LLM agents that work together.
 
-Written by `nox -s sync`; do not edit.
+Every public name of the kernel and its plugins, each imported when it is first used. Begin with
+``help(cloudllm.Agent)`` and ``help(cloudllm.Orchestration)``; ``cloudllm plugins list`` in a terminal tells what is
+installed. (Written by `nox -s sync`; do not edit.)
 """
 
 from __future__ import annotations

@@ -9,15 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloudllm_core import GeneratedImage
-from cloudllm_core.errors import BadRequest, BadResponse, ContentFiltered, ProviderError
-from cloudllm_provider_openai.wire import Origin, bad_response, failure
+from cloudllm_core.errors import BadResponse, ContentFiltered
+from cloudllm_provider_http import Origin, bad_response
+from cloudllm_provider_openai.wire import failure
 
 from .asking import Format
 
-_REFUSED = re.compile(
-    r"safety[ _](system|violation)|moderation[ _]blocked|content[ _](moderation|policy)|rejected by (the )?moderation",
-    re.IGNORECASE,
-)
 _DATA_URI = re.compile(r"data:([\w.+/-]*)[^,]{0,100},")
 _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -42,7 +39,7 @@ def images_in(body: Any, origin: Origin, format: Format, n: int) -> tuple[Genera
     if not isinstance(body, Mapping):
         raise bad_response("is not a JSON object", json.dumps(body), origin)
     if body.get("error"):
-        raise filtered(failure(body, origin))
+        raise failure(body, origin)
     if reason := body.get("block_reason"):
         raise ContentFiltered(f"the request was held back: {_line(reason)}", **origin.facts(), hint=REWORD)
     found = body.get("data")
@@ -93,15 +90,6 @@ def mime_of(data: bytes) -> str:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
     return next((mime for magic, mime in _MAGIC if data.startswith(magic)), "")
-
-
-def filtered(problem: ProviderError) -> ProviderError:
-    """*problem*, as `ContentFiltered` where a refusal of the request speaks of the moderation of images."""
-    if not isinstance(problem, BadRequest) or not _REFUSED.search(problem.problem):
-        return problem
-    return ContentFiltered(
-        problem.problem, problem.provider, problem.model, problem.status, problem.request_id, hint=REWORD
-    )
 
 
 def _names(body: Mapping[str, Any]) -> str:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 from urllib.parse import quote
 
-from .connection import answered
-from .wire import Origin, bad_response, read_json
-
-if TYPE_CHECKING:
-    from anthropic import AsyncAnthropic
+from cloudllm_provider_http import Origin, bad_response, read_json
 
 PAGE = 32 * 1024 * 1024
 """Bytes a page of the list may have."""
@@ -19,34 +15,28 @@ PAGES = 100
 """Pages it may have; one holds 1000 models."""
 
 
-async def listed(client: AsyncAnthropic, origin: Origin) -> tuple[str, ...]:
+async def listed(page: Callable[[str], Awaitable[bytes]], origin: Origin) -> tuple[str, ...]:
     """
-    The models' names, sorted.
+    The models' names, sorted, from each *page* by its path.
 
     Raises:
-        BadResponse: what came is no list of models, or one without an end. And what the SDK raises.
+        BadResponse: what came is no list of models, or one without an end.
     """
     names: set[str] = set()
     path = "/v1/models?limit=1000"
     for _ in range(PAGES):
-        page = await _page(client, path, origin)
-        found = (model.get("id") for model in page["data"] if isinstance(model, Mapping))
+        body = _parsed(await page(path), origin)
+        found = (model.get("id") for model in body["data"] if isinstance(model, Mapping))
         names |= {name for name in found if isinstance(name, str)}
-        if page.get("has_more") is not True or not page.get("last_id"):
+        if body.get("has_more") is not True or not body.get("last_id"):
             return tuple(sorted(names))
-        path = f"/v1/models?limit=1000&after_id={quote(str(page['last_id']), safe='')}"
+        path = f"/v1/models?limit=1000&after_id={quote(str(body['last_id']), safe='')}"
     raise bad_response(f"has more than {PAGES} pages", "", origin)
 
 
-async def _page(client: AsyncAnthropic, path: str, origin: Origin) -> Mapping[str, Any]:
-    content = bytearray()
-    async with answered(client, path) as response:
-        async for piece in response.aiter_bytes():
-            content += piece
-            if len(content) > PAGE:
-                raise bad_response(f"is longer than {PAGE} bytes", "", origin)
+def _parsed(content: bytes, origin: Origin) -> Mapping[str, Any]:
     try:
-        body = read_json(bytes(content))
+        body = read_json(content)
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, Mapping) or not isinstance(body.get("data"), list):

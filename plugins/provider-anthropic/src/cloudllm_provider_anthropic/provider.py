@@ -5,59 +5,24 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import attrs
 
-from cloudllm_core import Completion, Emit, Provider, Request, Secret
-from cloudllm_core.errors import AuthenticationFailed, BadRequest, SettingsError
+from cloudllm_core import Completion, Emit, Request
+from cloudllm_core.errors import BadRequest, SettingsError
+from cloudllm_provider_http import EFFORT, Door, HTTPProvider, Origin, Watch
 
-from .connection import Connections, Door, answered, request_id, translated
-from .deadlines import Deadlines, Watch, in_time
-from .listing import listed
+from .connection import connect
+from .listing import PAGE, listed
 from .reading import read
-from .wire import Origin, encode, request_body
-
-NO_KEY = "no-key-needed"
-"""Sent to servers that want no key; the SDK insists on one."""
-
-EFFORT = "CLOUDLLM_REASONING_EFFORT"
-"""The environment variable that says how hard all agents shall think."""
+from .wire import HERE, encode, failure, request_body
 
 NO_SAMPLING = "2026-10-21"
 """The version of the API from which on it takes no ``temperature``."""
 
 _ABOUT_SHAPE = re.compile(r"output_config|output_format|structured output|schema|grammar", re.IGNORECASE)
-
-
-def _key_secret(value: Secret | str | None) -> Secret | None:
-    return None if value is None else _secret("api_key", value, "api_key")
-
-
-def _header_secrets(value: Mapping[str, Secret | str] | None) -> dict[str, Secret]:
-    found = {name: _secret(f"headers.{name!a}", each, name) for name, each in (value or {}).items()}
-    for name, secret in found.items():
-        if not (_sendable(name) and _sendable(secret.reveal())):
-            raise SettingsError(f"headers.{name!a}", "characters that no header can carry", "printable ASCII text")
-    return found
-
-
-def _secret(where: str, value: Secret | str, name: str) -> Secret:
-    if isinstance(value, Secret):
-        return value
-    if not isinstance(value, str):  # a team file may say anything; what it says may be a secret all the same
-        raise SettingsError(where, f"a value of the type {type(value).__name__}", "text")
-    return Secret(value, name)
-
-
-def _sendable(text: str) -> bool:
-    return text.isascii() and text.isprintable()
-
-
-def _url(instance: Any, attribute: Any, value: str | None) -> None:
-    if value is not None and not value.startswith(("http://", "https://")):
-        raise SettingsError("base_url", repr(value), "an address that begins with http:// or https://")
 
 
 def _positive(instance: Any, attribute: Any, value: float) -> None:
@@ -66,7 +31,7 @@ def _positive(instance: Any, attribute: Any, value: float) -> None:
 
 
 @attrs.define(eq=False, kw_only=True)
-class Anthropic(Provider):
+class Anthropic(HTTPProvider):
     """
     Models of Anthropic, or of any server with a Messages API.
 
@@ -75,38 +40,14 @@ class Anthropic(Provider):
 
     name: ClassVar[str] = "anthropic"
     home: ClassVar[str] = "https://api.anthropic.com"
-    """Where calls go without a ``base_url``."""
-
     key_variables: ClassVar[tuple[str, ...]] = (
         "ANTHROPIC_API_KEY",
         "ANTHROPIC_KEY",
         "CLAUDE_API_KEY",
         "ANTHROPIC_AUTH_TOKEN",
     )
-    """Where the key is looked for, in order."""
-
     base_url_variable: ClassVar[str | None] = "ANTHROPIC_BASE_URL"
-
-    api_key: Secret | None = attrs.field(default=None, converter=_key_secret)
-    """The key itself; better leave it in the environment."""
-
-    api_key_env: str | None = None
-    """The environment variable that holds the key, instead of `key_variables`."""
-
-    base_url: str | None = attrs.field(default=None, validator=_url)
-    """The server's address, without the ``/v1``."""
-
-    timeout: float = attrs.field(default=600.0, validator=_positive)
-    """Seconds one call may take, from the first byte sent to the last one read."""
-
-    connect_timeout: float = attrs.field(default=30.0, validator=_positive)
-    """Seconds a connection may take; a busy loop that opens a thousand at once needs more than the usual five."""
-
-    first_token_timeout: float = attrs.field(default=300.0, validator=_positive)
-    """Seconds until a stream begins to say something; pings say nothing. Some models think long before they speak."""
-
-    idle_timeout: float = attrs.field(default=180.0, validator=_positive)
-    """Seconds a stream may say nothing once it has begun."""
+    request_ids: ClassVar[tuple[str, ...]] = ("request-id", "x-request-id")
 
     max_tokens: int = attrs.field(default=16_384, validator=_positive)
     """The output cap where an agent's options set none; a budget of thought comes on top."""
@@ -114,80 +55,46 @@ class Anthropic(Provider):
     cache: bool = True
     """Whether to have the server cache tools, instructions and history."""
 
-    headers: dict[str, Secret] = attrs.field(default=None, converter=_header_secrets)
-    """Sent along with each call."""
+    _shapeless: set[tuple[str, str, str]] = attrs.field(factory=set, init=False, repr=False)
+    """Server, model and schema where the server would not enforce the schema; asked for once, not each time."""
 
-    _connections: Connections = attrs.field(factory=Connections, init=False, repr=False)
-
-    async def complete(self, request: Request) -> Completion:
-        """
-        Make one model call.
-
-        Raises:
-            ProviderError: in its most fitting subclass.
-        """
-        return await self._call(request, None)
-
-    async def stream(self, request: Request, emit: Emit) -> Completion:
-        """
-        Make one model call, handing out the answer's pieces through *emit* as they come.
-
-        Raises:
-            StreamTruncated: the stream broke off. ProviderError: in its most fitting subclass.
-        """
-        return await self._call(request, emit)
-
-    async def models(self) -> tuple[str, ...]:
-        """
-        The names of the models that the API lists, sorted.
-
-        Raises:
-            ProviderError: in its most fitting subclass.
-        """
-        door, origin = self._door(""), self._origin("")
-        async with in_time(self._deadlines(), origin):
-            with translated(origin, door):
-                return await listed(await self._connections.client(door), origin)
-
-    def secrets(self) -> tuple[Secret, ...]:
-        """The key, wherever it comes from, and the headers."""
-        return tuple(filter(None, (self._found_key(), *self.headers.values())))
+    _connect = staticmethod(connect)
+    _encode = staticmethod(encode)
+    _failure = staticmethod(failure)
 
     async def aclose(self) -> None:
         """Close the connection; the next call opens another."""
-        await self._connections.aclose()
+        self._shapeless.clear()
+        await super().aclose()
 
     async def _call(self, request: Request, emit: Emit | None) -> Completion:
         door = self._door(request.model)
         origin = self._origin(request.model)
         shape = (door.base_url, request.model, json.dumps(request.output, default=str))
-        shaped = request.output is not None and shape not in self._connections.shapeless
-        content = self._content(request, emit is not None, shaped)
-        async with in_time(self._deadlines(), origin) as watch:
+        shaped = request.output is not None and shape not in self._shapeless
+        content = self._content(self._body(request, emit is not None, shaped), request.model)
+        async with self._in_time(origin) as watch:
             try:
                 return await self._posted(content, origin, door, emit, watch)
             except BadRequest as problem:
-                shapeless = self._content(request, emit is not None, False)
+                shapeless = self._content(self._body(request, emit is not None, False), request.model)
                 if shapeless == content or problem.status != 400 or not _ABOUT_SHAPE.search(problem.problem):
                     raise
-            self._connections.shapeless.add(shape)
+            self._shapeless.add(shape)
             return await self._posted(shapeless, origin, door, emit, watch)
 
     async def _posted(self, content: bytes, origin: Origin, door: Door, emit: Emit | None, watch: Watch) -> Completion:
-        with translated(origin, door):
-            client = await self._connections.client(door)
-            async with answered(client, "/v1/messages", content, watch if emit else None) as response:
-                origin = attrs.evolve(origin, status=response.status_code, request_id=request_id(response.headers))
-                return await read(response, origin, emit)
+        async with self._asked(door, "/v1/messages", origin, content, watch if emit else None) as (response, heard):
+            return await read(response, heard, emit)
 
-    def _deadlines(self) -> Deadlines:
-        return Deadlines(first_token=self.first_token_timeout, idle=self.idle_timeout, total=self.timeout)
+    async def _listed(self, door: Door, origin: Origin) -> tuple[str, ...]:
+        return await listed(partial(self._page, door, origin, PAGE), origin)
 
     def _origin(self, model: str) -> Origin:
-        return Origin(provider=self.name, model=model, key_hint=f"Check the key in {self._key_names()}.")
+        return attrs.evolve(HERE, provider=self.name, model=model, key_hint=self._key_hint())
 
-    def _content(self, request: Request, stream: bool, shaped: bool) -> bytes:
-        body = request_body(
+    def _body(self, request: Request, stream: bool, shaped: bool) -> dict[str, Any]:
+        return request_body(
             request,
             stream,
             self.name,
@@ -197,60 +104,10 @@ class Anthropic(Provider):
             effort=os.environ.get(EFFORT, ""),
             shaped=shaped,
         )
-        try:
-            return encode(body)
-        except (TypeError, ValueError, RecursionError) as problem:
-            raise BadRequest(
-                problem=f"the request cannot be written as JSON: {problem}",
-                provider=self.name,
-                model=request.model,
-                hint="Options and tool schemas hold only text, numbers, true, false, null, lists and tables.",
-            ) from None
 
     def _takes_sampling(self) -> bool:
         headers = {name.lower(): value.reveal() for name, value in self.headers.items()}
         return self._address() != self.home or headers.get("anthropic-version", NO_SAMPLING) < NO_SAMPLING
 
-    def _door(self, model: str) -> Door:
-        return Door(
-            base_url=self._address(),
-            key=self._key(model),
-            headers=tuple((name, secret.reveal()) for name, secret in self.headers.items()),
-            timeout=self.timeout,
-            connect_timeout=self.connect_timeout,
-        )
-
     def _address(self) -> str:
-        url = self.base_url or (self.base_url_variable and os.environ.get(self.base_url_variable)) or self.home
-        return url.rstrip("/").removesuffix("/v1")
-
-    def _key(self, model: str) -> Secret:
-        names, secret = self._key_variables(), self._found_key()
-        key = secret.reveal()
-        if not key and (self.api_key_env or self._address() == self.home):
-            raise AuthenticationFailed(
-                problem=f"there is no API key: {' and '.join(names)} {'is' if len(names) == 1 else 'are'} not set",
-                provider=self.name,
-                model=model,
-                hint=f"Set {names[0]}, or pass api_key; a local server needs only base_url.",
-            )
-        if not _sendable(key):
-            raise AuthenticationFailed(
-                problem="the API key has characters that no header can carry",
-                provider=self.name,
-                model=model,
-                hint=f"Copy it again into {self._key_names()}.",
-            )
-        return secret or Secret(NO_KEY)
-
-    def _found_key(self) -> Secret:
-        """The key, which may be empty."""
-        found = (Secret(os.environ[name], name) for name in self._key_variables() if os.environ.get(name))
-        secret = next(found, Secret("")) if self.api_key is None else self.api_key
-        return Secret(secret.reveal().strip(), secret.name)
-
-    def _key_variables(self) -> tuple[str, ...]:
-        return (self.api_key_env,) if self.api_key_env else self.key_variables
-
-    def _key_names(self) -> str:
-        return "api_key" if self.api_key else self.api_key_env or self.key_variables[0]
+        return super()._address().rstrip("/").removesuffix("/v1")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-import attrs
-
-from .connection import Connections, Door, answered, request_id
-from .wire import Origin, bad_response, failure, parse_json
+from cloudllm_provider_http import Origin, bad_response
 
 PAGE = 32 * 1024 * 1024
 """Bytes a page of the list may have."""
@@ -18,21 +16,21 @@ PAGES = 100
 """Pages it may have; one holds 1000 models."""
 
 
-async def listed(connections: Connections, door: Door, origin: Origin) -> tuple[str, ...]:
+async def listed(page: Callable[[str], Awaitable[bytes]], origin: Origin) -> tuple[str, ...]:
     """
-    The names of the models that generate content, sorted.
+    The names of the models that generate content, sorted, from each *page* by its path.
 
     Raises:
-        ProviderError: it is no list of models, or has no end, or the API refuses. And what the transport raises.
+        BadResponse: what came is no list of models, or one without an end.
     """
     names: set[str] = set()
     path = "models?pageSize=1000"
     for _ in range(PAGES):
-        page = await _page(connections, door, path, origin)
-        names |= {model["name"].removeprefix("models/") for model in page.get("models", ()) if _talks(model)}
-        if not page.get("nextPageToken"):
+        body = _parsed(await page(path), origin)
+        names |= {model["name"].removeprefix("models/") for model in body.get("models", ()) if _talks(model)}
+        if not body.get("nextPageToken"):
             return tuple(sorted(names))
-        path = f"models?pageSize=1000&pageToken={quote(str(page['nextPageToken']), safe='')}"
+        path = f"models?pageSize=1000&pageToken={quote(str(body['nextPageToken']), safe='')}"
     raise bad_response(f"has more than {PAGES} pages", "", origin)
 
 
@@ -43,21 +41,11 @@ def _talks(model: Any) -> bool:
     return "generateContent" in model.get("supportedGenerationMethods", ("generateContent",))
 
 
-async def _page(connections: Connections, door: Door, path: str, origin: Origin) -> Mapping[str, Any]:
-    content = bytearray()
-    async with answered(connections, door, path, origin) as response:
-        async for piece in response.aiter_bytes():
-            content += piece
-            if len(content) > PAGE:
-                raise bad_response(f"is longer than {PAGE} bytes", "", origin)
-    text = content.decode("utf-8", "replace")
+def _parsed(content: bytes, origin: Origin) -> Mapping[str, Any]:
     try:
-        body: Any = parse_json(text)
+        body: Any = json.loads(content)
     except (ValueError, RecursionError):
-        body = text
-    if response.status_code != 200:
-        own = attrs.evolve(origin, status=response.status_code, request_id=request_id(response.headers))
-        raise failure(body, own, response.headers)
+        body = None
     if not isinstance(body, Mapping) or not isinstance(body.get("models", []), list):
-        raise bad_response("is no list of models", text[:4000], origin)
+        raise bad_response("is no list of models", content[:4000].decode("utf-8", "replace"), origin)
     return body

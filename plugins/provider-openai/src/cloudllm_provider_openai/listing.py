@@ -4,35 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .connection import answered
-from .wire import Origin, bad_response
-
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+from cloudllm_provider_http import Origin, bad_response
 
 LONGEST = 32 * 1024 * 1024
 """Bytes a list may have; OpenRouter's has one megabyte."""
 
 
-async def listed(client: AsyncOpenAI, origin: Origin) -> tuple[str, ...]:
+def names(content: bytes, origin: Origin) -> tuple[str, ...]:
     """
-    The models' names, sorted.
+    The models' names in *content*, sorted.
 
     Raises:
-        BadResponse: what came is no list of models. And what the SDK raises.
+        BadResponse: it is no list of models.
     """
-    content = bytearray()
-    async with answered(client, "/models") as response:
-        async for piece in response.aiter_bytes():
-            content += piece
-            if len(content) > LONGEST:
-                raise bad_response(f"is longer than {LONGEST} bytes", "", origin)
-    return _names(bytes(content), origin)
-
-
-def _names(content: bytes, origin: Origin) -> tuple[str, ...]:
     try:
         body: Any = json.loads(content)
     except (ValueError, RecursionError):
@@ -40,5 +26,5 @@ def _names(content: bytes, origin: Origin) -> tuple[str, ...]:
     models = body.get("data") if isinstance(body, Mapping) else body  # Together sends the bare list
     if not isinstance(models, list):
         raise bad_response("is no list of models", content[:4000].decode("utf-8", "replace"), origin)
-    names = (model.get("id") for model in models if isinstance(model, Mapping))
-    return tuple(sorted({name for name in names if isinstance(name, str)}))
+    found = (model.get("id") for model in models if isinstance(model, Mapping))
+    return tuple(sorted({name for name in found if isinstance(name, str)}))

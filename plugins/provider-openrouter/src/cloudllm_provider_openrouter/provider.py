@@ -8,8 +8,8 @@ import attrs
 
 from cloudllm_core import Request
 from cloudllm_core.errors import SettingsError
+from cloudllm_provider_http import Door
 from cloudllm_provider_openai import OpenAI
-from cloudllm_provider_openai.connection import Door
 from cloudllm_provider_openai.provider import Api
 from cloudllm_provider_openai.wire.options import need
 

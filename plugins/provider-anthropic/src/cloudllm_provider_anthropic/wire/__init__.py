@@ -1,14 +1,15 @@
 """Our messages to the Messages API's wire and back: pure functions, no SDK, no network."""
 
-from .arguments import Malformed, parse_arguments, read_json
+from cloudllm_provider_http import Events, Malformed, Origin, bad_response, parse_arguments, read_json, retry_after
+
 from .encoding import encode
-from .failures import Origin, bad_response, failure, retry_after
+from .failures import HERE, failure
 from .requests import request_body
 from .schemas import schema_for
-from .sse import Events
 from .streams import Assembly, completion
 
 __all__ = [
+    "HERE",
     "Assembly",
     "Events",
     "Malformed",

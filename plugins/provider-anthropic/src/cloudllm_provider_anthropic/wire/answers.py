@@ -8,8 +8,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from cloudllm_core import Completion, Message, Private, StopReason, Text, Thinking, ToolCall, Usage
-
-from .arguments import Malformed, checked, parse_arguments, plain, sound, written
+from cloudllm_provider_http import Malformed, checked, parse_arguments, plain, sound, written
 
 Said: TypeAlias = Text | Thinking | Private | ToolCall
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import attrs
@@ -23,11 +19,7 @@ from cloudllm_core.errors import (
     ProviderTimeout,
     RateLimited,
 )
-
-from .arguments import plain, sound
-
-PREVIEW = 200
-"""Characters of a strange answer that an error shows."""
+from cloudllm_provider_http import Origin, retry_after, sentence, written
 
 _STATUS_OF_TYPE = {
     "invalid_request_error": 400,
@@ -53,24 +45,8 @@ _FILTERED = re.compile(r"content filter|usage polic|content polic", re.IGNORECAS
 _NO_CREDIT = re.compile(r"credit balance|billing|payment", re.IGNORECASE)
 
 
-@attrs.frozen(kw_only=True)
-class Origin:
-    """Whose words these are: what every error of one call has in common."""
-
-    provider: str = "anthropic"
-    model: str = ""
-    status: int | None = None
-    request_id: str = ""
-    key_hint: str = "Check the API key."
-    """What to do about a key that is refused."""
-
-    def facts(self) -> dict[str, Any]:
-        return {
-            "provider": self.provider,
-            "model": self.model,
-            "status": self.status,
-            "request_id": self.request_id,
-        }
+HERE = Origin(provider="anthropic", api="a Messages API")
+"""Whose words they are unless somebody says otherwise."""
 
 
 def failure(body: Any, origin: Origin, headers: Mapping[str, str] | None = None) -> ProviderError:
@@ -124,48 +100,5 @@ def _told(body: Any) -> tuple[str, str]:
     return _sentence(message), kind if isinstance(kind, str) else ""
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds a server asks to wait, from ``retry-after-ms`` or ``retry-after`` (seconds or a date), or None."""
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    value = headers.get("retry-after")
-    seconds = _number(value)
-    if seconds is not None or value is None:
-        return seconds
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
-
-
-def _number(value: str | None) -> float | None:
-    try:
-        number = float(value or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and number >= 0 else None
-
-
-def bad_response(what: str, body: str, origin: Origin) -> BadResponse:
-    """An answer that is none: *what* is wrong with it, and how it begins."""
-    shown = preview(body)
-    began = f"; it begins with {shown!r}" if shown else ""
-    return BadResponse(
-        **origin.facts(),
-        problem=f"the answer {what}{began}",
-        hint="Check that base_url leads to a Messages API.",
-    )
-
-
-def preview(text: str) -> str:
-    """The first characters of *text*, on one line."""
-    return " ".join(text[: PREVIEW * 4].split())[:PREVIEW]
-
-
 def _sentence(message: Any) -> str:
-    text = sound(message) if isinstance(message, str) else json.dumps(plain(message), ensure_ascii=False)
-    text = " ".join(text[:4000].split())
-    return (text if len(text) <= 1000 else text[:997] + "...").rstrip(".") or "no explanation"
+    return sentence(message if isinstance(message, str) else written(message))

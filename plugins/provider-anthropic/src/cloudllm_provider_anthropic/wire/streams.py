@@ -9,10 +9,10 @@ import attrs
 
 from cloudllm_core import Completion, Emit
 from cloudllm_core.errors import BadResponse, StreamTruncated
+from cloudllm_provider_http import Odd, Origin, bad_response, plain, sound, written
 
 from .answers import Block, Draft, count
-from .arguments import Odd, plain, sound, written
-from .failures import Origin, bad_response, failure
+from .failures import HERE, failure
 
 CALLS = 128
 """Tool calls one answer may have."""
@@ -25,7 +25,7 @@ def completion(body: Any, origin: Origin | None = None, emit: Emit | None = None
     Raises:
         BadResponse: it is no answer. ProviderError: it is an error in an answer's clothes.
     """
-    origin = origin or Origin()
+    origin = origin or HERE
     if isinstance(body, Mapping) and body.get("error"):
         raise failure(body, origin)
     if not isinstance(body, Mapping):
@@ -45,7 +45,7 @@ def completion(body: Any, origin: Origin | None = None, emit: Emit | None = None
 class Assembly:
     """Takes the events of a stream, hands their text on through *emit*, and makes a `Completion` at the end."""
 
-    origin: Origin = attrs.field(factory=Origin)
+    origin: Origin = HERE
     emit: Emit | None = None
     ended: bool = attrs.field(default=False, init=False)
     """Whether the server said that the message is over."""

@@ -1,15 +1,16 @@
 """Our messages to generateContent and back: pure functions, no SDK, no network."""
 
-from .arguments import Malformed, checked, parse_json
+from cloudllm_provider_http import Malformed, Origin, bad_response, retry_after
+
+from .arguments import checked, parse_json
 from .encoding import encode
-from .failures import Origin, bad_response, failure, retry_after
+from .failures import HERE, failure
 from .requests import request_body
-from .sse import Events
 from .streams import Assembly, completion
 
 __all__ = [
+    "HERE",
     "Assembly",
-    "Events",
     "Malformed",
     "Origin",
     "bad_response",

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import attrs
 
 from cloudllm_core import Completion, Image, Message, Private, StopReason, Text, Thinking, ToolCall, Usage
+from cloudllm_provider_http import Malformed, sound
 
-from .arguments import Malformed, checked, sound, written
+from .arguments import checked, written
 
 _FILTERED = (
     "SAFETY",

@@ -4,30 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Any
 
-DEPTH = 64
-"""Deeper nesting than this is refused."""
-
-_LONE = re.compile("[\ud800-\udfff]")
-
-
-class Malformed(ValueError):
-    """Arguments that must not be run; the message says why, for the model to read."""
+from cloudllm_provider_http import DEPTH, Malformed, sound
 
 
 class Doubled(dict[str, Any]):
     """An object that was written with a key twice."""
 
     key: str = ""
-
-
-def sound(text: str) -> str:
-    """*text* with split surrogate pairs joined and lone surrogates replaced, so that it can be encoded."""
-    if not _LONE.search(text):
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def parse_json(text: str) -> Any:

@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-import json
 from collections.abc import Mapping
-from json.encoder import encode_basestring
 from typing import Any
 
-from .arguments import sound
+from cloudllm_provider_http import compact, quoted
+from cloudllm_provider_http import encode as encode_body
 
-HISTORY = "contents"
+HISTORY = ("contents",)
 """The field with the conversation."""
-
-LENGTH = 8_000
-"""Characters of a text that is kept as it was written; longer ones would make the memory of it large."""
-
-_written = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def encode(body: Mapping[str, Any]) -> bytes:
     """
     *body* as bytes; lone surrogates, which no encoding knows, are replaced.
 
-    A conversation is sent again with each call; its texts are written once.
-
     Raises:
         ValueError, TypeError: an option holds what JSON does not have.
     """
-    said = body.get(HISTORY)
-    rest = _written({name: value for name, value in body.items() if name != HISTORY})[1:-1]
-    history = f'"{HISTORY}":[{",".join(map(_message, said))}]' if isinstance(said, list) else ""
-    text = f"{{{','.join(filter(None, (rest, history)))}}}"
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return sound(text).encode()
+    return encode_body(body, HISTORY, _message)
 
 
 def _message(message: dict[str, Any]) -> str:
@@ -44,14 +28,5 @@ def _message(message: dict[str, Any]) -> str:
 
 def _part(part: dict[str, Any]) -> str:
     if len(part) == 1 and type(text := part.get("text")) is str:
-        return f'{{"text":{_quoted(text)}}}'
-    return _written(part)
-
-
-def _quoted(text: str) -> str:
-    return _kept(text) if len(text) <= LENGTH else encode_basestring(text)
-
-
-@functools.lru_cache(maxsize=2048)
-def _kept(text: str) -> str:
-    return encode_basestring(text)
+        return f'{{"text":{quoted(text)}}}'
+    return compact(part)

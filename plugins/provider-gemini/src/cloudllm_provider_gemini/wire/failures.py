@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import attrs
@@ -14,7 +11,6 @@ import attrs
 from cloudllm_core.errors import (
     AuthenticationFailed,
     BadRequest,
-    BadResponse,
     ContentFiltered,
     ContextTooLong,
     Overloaded,
@@ -22,11 +18,9 @@ from cloudllm_core.errors import (
     ProviderTimeout,
     RateLimited,
 )
+from cloudllm_provider_http import Origin, number, preview, retry_after, sentence, sound
 
-from .arguments import sound, written
-
-PREVIEW = 200
-"""Characters of a strange answer that an error shows."""
+from .arguments import written
 
 _TOO_LONG = re.compile(
     r"(input )?token count.{0,40}exceeds|maximum number of (input )?tokens|exceeds the maximum.{0,30}tokens"
@@ -58,24 +52,8 @@ _STATUS_OF_WORD = {
 """The HTTP status of each google.rpc code, as google/rpc/code.proto gives them."""
 
 
-@attrs.frozen(kw_only=True)
-class Origin:
-    """Whose words these are: what every error of one call has in common."""
-
-    provider: str = "gemini"
-    model: str = ""
-    status: int | None = None
-    request_id: str = ""
-    key_hint: str = "Check the API key."
-    """What to do about a key that is refused."""
-
-    def facts(self) -> dict[str, Any]:
-        return {
-            "provider": self.provider,
-            "model": self.model,
-            "status": self.status,
-            "request_id": self.request_id,
-        }
+HERE = Origin(provider="gemini", api="a Gemini API (without the version at its end)")
+"""Whose words they are unless somebody says otherwise."""
 
 
 @attrs.frozen
@@ -90,6 +68,8 @@ class Trouble:
     """The status it claims for itself, inside a 200 for instance."""
 
     retry_after: float | None
+    quotas: tuple[str, ...] = ()
+    """The names of the quotas that are used up."""
 
 
 def trouble_in(body: Any) -> Trouble:
@@ -105,23 +85,17 @@ def trouble_in(body: Any) -> Trouble:
     details = [detail for detail in found if isinstance(detail, Mapping)] if isinstance(found, list) else []
     word = inner.get("status")
     reasons = [reason for detail in details if isinstance(reason := detail.get("reason"), str)]
-    quotas = [quota for detail in details for quota in _quotas(detail.get("violations"))]
+    quotas = tuple(quota for detail in details for quota in _quotas(detail.get("violations")))
     status = _status(inner.get("code")) or (_STATUS_OF_WORD.get(word) if isinstance(word, str) else _status(word))
     delays = [delay for detail in details if (delay := _delay(detail.get("retryDelay"))) is not None]
-    message = _sentence(inner.get("message") or inner)
-    return Trouble(
-        message, " ".join([word if isinstance(word, str) else "", *reasons, *quotas]), status, max(delays, default=None)
-    )
+    words = " ".join([word if isinstance(word, str) else "", *reasons])
+    return Trouble(_sentence(inner.get("message") or inner), words, status, max(delays, default=None), quotas)
 
 
 def _quotas(violations: Any) -> list[str]:
-    """The names of the quotas that are used up."""
-    found = (
-        [each.get("quotaId") for each in violations if isinstance(each, Mapping)]
-        if isinstance(violations, list)
-        else []
-    )
-    return [quota for quota in found if isinstance(quota, str)]
+    found = violations if isinstance(violations, list) else []
+    quotas = [each.get("quotaId") for each in found if isinstance(each, Mapping)]
+    return [preview(sound(quota)) for quota in quotas if isinstance(quota, str)]
 
 
 def failure(body: Any, origin: Origin, headers: Mapping[str, str] | None = None) -> ProviderError:
@@ -138,9 +112,17 @@ def failure(body: Any, origin: Origin, headers: Mapping[str, str] | None = None)
         return ContentFiltered(**facts, hint="Change the wording of what is asked.")
     if status == 429:
         wait = trouble.retry_after if trouble.retry_after is not None else retry_after(headers or {})
-        hint = "A quota of the plan may be used up; see the limits of the account." if _QUOTA.search(said) else ""
-        return RateLimited(**facts, hint=hint, retry_after=wait)
+        return RateLimited(**facts | _spent(trouble, said), retry_after=wait)
     return _by_status(status, facts, trouble.retry_after)
+
+
+def _spent(trouble: Trouble, said: str) -> dict[str, str]:
+    """What to say of a limit: its name, and whether it may be the plan's rather than this minute's."""
+    new = [quota for quota in dict.fromkeys(trouble.quotas) if quota not in trouble.message]
+    problem = f"{trouble.message} (quota {', '.join(new[:5])})" if new else trouble.message
+    spent = _QUOTA.search(" ".join(trouble.quotas) or said)
+    hint = "A quota of the plan may be used up; see the limits of the account." if spent else ""
+    return {"problem": problem, "hint": hint}
 
 
 def _by_status(status: int, facts: dict[str, Any], wait: float | None) -> ProviderError:
@@ -164,48 +146,8 @@ def _status(value: Any) -> int | None:
 
 def _delay(value: Any) -> float | None:
     """Seconds in a google.protobuf.Duration, such as ``12.5s``."""
-    return _number(value[:-1]) if isinstance(value, str) and value.endswith("s") else None
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds a server asks to wait, from ``retry-after`` (seconds or a date), or None."""
-    value = headers.get("retry-after")
-    seconds = _number(value)
-    if seconds is not None or value is None:
-        return seconds
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
-
-
-def _number(value: str | None) -> float | None:
-    try:
-        number = float(value or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and number >= 0 else None
-
-
-def bad_response(what: str, body: str, origin: Origin) -> BadResponse:
-    """An answer that is none: *what* is wrong with it, and how it begins."""
-    shown = preview(body)
-    began = f"; it begins with {shown!r}" if shown else ""
-    return BadResponse(
-        **origin.facts(),
-        problem=f"the answer {what}{began}",
-        hint="Check that base_url leads to a Gemini API (without the version at its end).",
-    )
-
-
-def preview(text: str) -> str:
-    """The first characters of *text*, on one line."""
-    return " ".join(text[: PREVIEW * 4].split())[:PREVIEW]
+    return number(value[:-1]) if isinstance(value, str) and value.endswith("s") else None
 
 
 def _sentence(message: Any) -> str:
-    text = sound(message) if isinstance(message, str) else written(message)
-    text = " ".join(text[:4000].split())
-    return (text if len(text) <= 1000 else text[:997] + "...").rstrip(".") or "no explanation"
+    return sentence(message if isinstance(message, str) else written(message))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import attrs
 
 from cloudllm_core import Completion, Emit, Image, Message, Private
 from cloudllm_core.errors import BadResponse, StreamTruncated
+from cloudllm_provider_http import Origin, bad_response, sound
 
 from .answers import Call, Draft, Mark, Words
-from .arguments import plain, sound, written
-from .failures import Origin, bad_response, failure
+from .arguments import plain, written
+from .failures import HERE, failure
 
 CALLS = 128
 """Tool calls one answer may have."""
@@ -29,7 +30,7 @@ def completion(
     Raises:
         BadResponse: it is no answer. ProviderError: it is an error in an answer's clothes.
     """
-    assembly = Assembly(origin or Origin(), emit, history, whole=True)
+    assembly = Assembly(origin or HERE, emit, history, whole=True)
     for chunk in body if isinstance(body, list) and body else (body,):
         assembly.add(chunk)
     return assembly.completion()
@@ -39,7 +40,10 @@ def completion(
 class Assembly:
     """Takes the chunks of a stream, hands their text on through *emit*, and makes a `Completion` at the end."""
 
-    origin: Origin = attrs.field(factory=Origin)
+    ended: ClassVar[bool] = False
+    """The wire has no last event, and an error may follow a finishReason: only the body's own end is the end."""
+
+    origin: Origin = HERE
     emit: Emit | None = None
     history: tuple[Message, ...] = ()
     """What the answer goes to; a call without an id gets one that is not in it."""

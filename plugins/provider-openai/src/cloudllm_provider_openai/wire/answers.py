@@ -10,9 +10,7 @@ from typing import Any
 import attrs
 
 from cloudllm_core import Completion, Message, Private, StopReason, Text, Thinking, ToolCall, Usage
-
-from .arguments import Malformed, encodable, parse_arguments, sound
-from .failures import Origin
+from cloudllm_provider_http import Malformed, Origin, parse_arguments, plain, sound
 
 REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "thought")
 """Where servers put a model's thoughts, the most common place first."""
@@ -79,7 +77,7 @@ class Draft:
     def _thoughts(self, provider: str, model: str) -> list[Thinking]:
         text = sound("".join(self.thinking))
         if self.details:
-            return [Thinking(text, provider, model, {"field": "reasoning_details", "details": encodable(self.details)})]
+            return [Thinking(text, provider, model, {"field": "reasoning_details", "details": plain(self.details)})]
         if not text:
             return []
         return [Thinking(text, provider, model, {"field": self.thinking_field} if self.thinking_field else None)]

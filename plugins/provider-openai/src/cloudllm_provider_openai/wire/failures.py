@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import attrs
@@ -23,9 +20,15 @@ from cloudllm_core.errors import (
     ProviderTimeout,
     RateLimited,
 )
+from cloudllm_provider_http import Origin, preview, retry_after, sentence
 
-PREVIEW = 200
-"""Characters of a strange answer that an error shows."""
+_V1 = "(for most servers it ends with '/v1')"
+CALLED = {
+    "chat": f"a Chat Completions API {_V1}",
+    "responses": f"a Responses API {_V1}",
+    "images": f"an Images API {_V1}",
+}
+"""The APIs on these wires, and what is good to know of their address."""
 
 _TOO_LONG = re.compile(
     r"context[ _-]?(length|window|size)|maximum (input|prompt) length|(prompt|input) is too long|request too large"
@@ -34,13 +37,20 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _FILTERED = re.compile(
-    r"content[_ ]?filter|content_policy|bio_policy|policy_violation|content management policy|responsibleaipolicy"
-    r"|data_inspection_failed",
+    r"content[_ ]?filter|content[_ ](policy|moderation)|bio_policy|policy_violation|content management policy"
+    r"|responsibleaipolicy|data_inspection_failed|moderation[_ ]blocked|safety[_ ](system|violation)"
+    r"|rejected by (the )?moderation",
     re.IGNORECASE,
 )
 _MODERATED = re.compile(r"moderation|flagged", re.IGNORECASE)
 _BAD_KEY = re.compile(r"(incorrect|invalid) api[ _-]?key", re.IGNORECASE)
-_NO_CREDIT = re.compile(r"insufficient_quota|billing|credit|balance", re.IGNORECASE)
+_NO_CREDIT = re.compile(
+    r"insufficient[_ ](quota|balance|credit|fund)|exceeded_current_quota|billing[_ ](hard[_ ])?limit"
+    r"|(credits?|balance) (balance )?(is|are|has|have|was|were) (been )?(too low|exhaust|used up|deplet|insufficient)"
+    r"|(no|not enough|out of|requires more) (credit|balance|fund)|exceeded your (monthly )?(included )?credit",
+    re.IGNORECASE,
+)
+"""Words of an account that is empty; that a plan or its billing is mentioned says nothing, for any limit may."""
 
 _STATUS_OF_WORD: tuple[tuple[str, int], ...] = (
     ("rate_limit", 429),
@@ -66,27 +76,8 @@ _STATUS_OF_WORD: tuple[tuple[str, int], ...] = (
 """What a status would have said, by a word of the error's code or type; the first that fits."""
 
 
-@attrs.frozen(kw_only=True)
-class Origin:
-    """Whose words these are: what every error of one call has in common."""
-
-    provider: str = "openai"
-    model: str = ""
-    status: int | None = None
-    request_id: str = ""
-    api: str = "a Chat Completions API"
-    """What was talked to."""
-
-    key_hint: str = "Check the API key."
-    """What to do about a key that is refused."""
-
-    def facts(self) -> dict[str, Any]:
-        return {
-            "provider": self.provider,
-            "model": self.model,
-            "status": self.status,
-            "request_id": self.request_id,
-        }
+HERE = Origin(provider="openai", api=CALLED["chat"])
+"""Whose words they are unless somebody says otherwise."""
 
 
 @attrs.frozen
@@ -171,48 +162,5 @@ def _status(value: Any) -> int | None:
     return status if 400 <= status < 600 else None
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds a server asks to wait, from ``retry-after-ms`` or ``retry-after`` (seconds or a date), or None."""
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    value = headers.get("retry-after")
-    seconds = _number(value)
-    if seconds is not None or value is None:
-        return seconds
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
-
-
-def _number(value: str | None) -> float | None:
-    try:
-        number = float(value or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and number >= 0 else None
-
-
-def bad_response(what: str, body: str, origin: Origin) -> BadResponse:
-    """An answer that is none: *what* is wrong with it, and how it begins."""
-    shown = preview(body)
-    began = f"; it begins with {shown!r}" if shown else ""
-    return BadResponse(
-        **origin.facts(),
-        problem=f"the answer {what}{began}",
-        hint=f"Check that base_url leads to {origin.api} (for most servers it ends with '/v1').",
-    )
-
-
-def preview(text: str) -> str:
-    """The first characters of *text*, on one line."""
-    return " ".join(text[: PREVIEW * 4].split())[:PREVIEW]
-
-
 def _sentence(message: Any) -> str:
-    text = message if isinstance(message, str) else json.dumps(message, default=str)
-    text = " ".join(text[:4000].split())
-    return (text if len(text) <= 1000 else text[:997] + "...").rstrip(".") or "no explanation"
+    return sentence(message if isinstance(message, str) else json.dumps(message, default=str))

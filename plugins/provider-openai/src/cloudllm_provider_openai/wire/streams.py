@@ -10,10 +10,10 @@ import attrs
 
 from cloudllm_core import Completion
 from cloudllm_core.errors import BadResponse, Overloaded, StreamTruncated
+from cloudllm_provider_http import Origin, bad_response, sound
 
 from .answers import CallDraft, Draft, merge_details, said, thoughts_in
-from .arguments import sound
-from .failures import Origin, bad_response, failure
+from .failures import HERE, failure
 
 Emit: TypeAlias = Callable[[Literal["content", "reasoning"], str], None]
 
@@ -28,7 +28,7 @@ def completion(body: Any, origin: Origin | None = None, emit: Emit | None = None
     Raises:
         BadResponse: it is no answer. ProviderError: it is an error in an answer's clothes.
     """
-    assembly = Assembly(origin or Origin(), emit, whole=True)
+    assembly = Assembly(origin or HERE, emit, whole=True)
     assembly.add(body)
     return assembly.completion()
 
@@ -39,7 +39,7 @@ class Assembly:
 
     path: ClassVar[str] = "/chat/completions"
 
-    origin: Origin = attrs.field(factory=Origin)
+    origin: Origin = HERE
     emit: Emit | None = None
     whole: bool = attrs.field(default=False, kw_only=True)
     """Whether the answer comes in one piece, so that nothing can be missing."""

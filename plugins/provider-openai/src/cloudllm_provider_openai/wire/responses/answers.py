@@ -8,10 +8,9 @@ from typing import Any
 import attrs
 
 from cloudllm_core import Completion, Image, Message, Private, StopReason, Text, Thinking, ToolCall
+from cloudllm_provider_http import Origin, plain, sound
 
 from ..answers import CallDraft, cost, tool_calls, usage
-from ..arguments import encodable, sound
-from ..failures import Origin
 
 CUT = "the call was cut off before its end"
 
@@ -23,7 +22,7 @@ def completion_of(response: Mapping[str, Any], items: Sequence[Any], origin: Ori
     reading = _Reading(origin)
     for item in items:
         if isinstance(item, Mapping):
-            reading.read(encodable(item))
+            reading.read(plain(item))
     calls = reading.calls()
     parts = [next(calls) if part is _CALL else part for part in reading.parts]
     return Completion(

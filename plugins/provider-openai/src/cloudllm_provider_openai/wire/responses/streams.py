@@ -10,9 +10,9 @@ import attrs
 
 from cloudllm_core import Completion
 from cloudllm_core.errors import BadResponse, StreamTruncated
+from cloudllm_provider_http import Origin, bad_response, sound
 
-from ..arguments import sound
-from ..failures import Origin, bad_response, failure
+from ..failures import HERE, failure
 from ..streams import CALLS, Emit
 from .answers import completion_of, texts
 
@@ -33,7 +33,7 @@ class Assembly:
 
     path: ClassVar[str] = "/responses"
 
-    origin: Origin = attrs.field(factory=Origin)
+    origin: Origin = HERE
     emit: Emit | None = None
     whole: bool = attrs.field(default=False, kw_only=True)
     """Whether the answer comes in one piece, so that nothing can be missing."""

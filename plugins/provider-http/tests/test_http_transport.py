@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudllm_provider_gemini.transport import EVERYWHERE, Transport
+from cloudllm_provider_http.transport import EVERYWHERE, Transport
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 

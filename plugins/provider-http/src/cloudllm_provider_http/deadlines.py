@@ -11,7 +11,7 @@ import attrs
 
 from cloudllm_core.errors import ProviderTimeout
 
-from .wire import Origin
+from .failures import Origin
 
 _PING = rb'(?::|(?:event: ?+|data: ?+\{"type": ?+")(?:ping|keepalive)\b)'
 _BLANK = rb"[ \t]*+[\r\n]"
