@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import ssl
 
     import httpx2
+
+
+SHORTEST = 8
+"""Characters of a key or a header that is looked for in errors: shorter ones would be found in harmless words."""
 
 
 @attrs.frozen(kw_only=True)
@@ -188,8 +192,21 @@ def translated(origin: Origin, door: Door) -> Iterator[None]:
         )
     else:
         return
-    error.problem = error.problem.replace(door.key.reveal(), "***")
-    raise error from None
+    raise _clean(error, [door.key.reveal(), *[value for _, value in door.headers]]) from None
+
+
+def _clean(error: ProviderError, secrets: Iterable[str]) -> ProviderError:
+    """*error* without *secrets*, which a server may have repeated; what it was first made from holds them, too."""
+    hidden = [secret for secret in secrets if len(secret) >= SHORTEST]
+
+    def clean(text: str) -> str:
+        for secret in hidden:
+            text = text.replace(secret, "***")
+        return text
+
+    said = {"problem": error.problem, "request_id": error.request_id, "hint": error.hint}
+    cleaned: dict[str, Any] = {name: clean(text) for name, text in said.items()}
+    return error if cleaned == said else attrs.evolve(error, **cleaned)
 
 
 def _root(problem: BaseException) -> str:

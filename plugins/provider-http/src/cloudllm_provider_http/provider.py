@@ -17,7 +17,7 @@ from .connection import Connections, Door, Line, answered
 from .deadlines import Deadlines, Watch, in_time
 from .failures import Origin
 from .reading import gathered, refused
-from .settings import address, header_secrets, key_secret, seconds, sendable
+from .settings import MORE, address, header_secrets, holds_more, key_secret, seconds, sendable
 
 if TYPE_CHECKING:
     import httpx2
@@ -179,12 +179,20 @@ class HTTPProvider(Provider):
 
     def _door(self, model: str) -> Door:
         return Door(
-            base_url=self._address(),
+            base_url=self._plain_address(model),
             key=self._key(model),
             headers=tuple((name, secret.reveal()) for name, secret in self.headers.items()),
             timeout=self.timeout,
             connect_timeout=self.connect_timeout,
         )
+
+    def _plain_address(self, model: str) -> str:
+        """Raises: BadRequest: the environment's address holds what might be a secret."""
+        found = self._address()
+        if problem := holds_more(found):
+            where = self.base_url_variable or "base_url"
+            raise BadRequest(f"the address in {where} holds {problem}", self.name, model, hint=MORE)
+        return found
 
     def _given(self) -> str | None:
         return self.base_url or (self.base_url_variable and os.environ.get(self.base_url_variable)) or None

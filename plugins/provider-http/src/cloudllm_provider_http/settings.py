@@ -42,9 +42,24 @@ def sendable(text: str) -> bool:
 
 
 def address(instance: Any, attribute: Any, value: str | None) -> None:
-    """Raises: SettingsError: *value* is no address."""
-    if value is not None and not value.startswith(("http://", "https://")):
+    """Raises: SettingsError: *value* is no address, or holds what might be a secret: it is shown in logs and errors."""
+    if value is None:
+        return
+    if not value.startswith(("http://", "https://")):
         raise SettingsError("base_url", repr(value), "an address that begins with http:// or https://")
+    if problem := holds_more(value):
+        raise SettingsError("base_url", f"an address with {problem}", "one without", MORE)
+
+
+MORE = "Put a key into api_key, and anything else into headers."
+
+
+def holds_more(address: str) -> str | None:
+    """What else than a place *address* holds."""
+    place = address.partition("//")[2]
+    if "@" in place.partition("/")[0]:
+        return "a user's name or password"
+    return "a query" if "?" in place or "#" in place else None
 
 
 def seconds(instance: Any, attribute: Any, value: float) -> None:
