@@ -18,7 +18,7 @@ from cloudllm_tool_http.door import look_up as LOOK_UP  # noqa: N812 -- tests re
 
 LIMIT = 100_000
 CHUNK = b"40\r\n" + b"x" * 64 + b"\r\n"
-BOMB = gzip.compress(bytes(20_000_000))
+BOMB = gzip.compress(bytes(20_000_000), mtime=0)
 WAIT, CLOSE = object(), object()
 """A server that says nothing more; one that hangs up."""
 
@@ -67,8 +67,8 @@ def raw_deflate(data):
 
 
 @pytest.mark.parametrize("answer", [
-    sized(gzip.compress(b"well said"), "Content-Encoding: gzip"),
-    sized(gzip.compress(b"well said"), "Content-Encoding: X-GZIP"),
+    sized(gzip.compress(b"well said", mtime=0), "Content-Encoding: gzip"),
+    sized(gzip.compress(b"well said", mtime=0), "Content-Encoding: X-GZIP"),
     sized(zlib.compress(b"well said"), "Content-Encoding: deflate"),
     sized(raw_deflate(b"well said"), "Content-Encoding: deflate"),
     sized(b"well said", "Content-Encoding: identity"),
@@ -96,11 +96,11 @@ UNASKED = WHERE + "answered in the encoding {!r}, which was not asked for. It ca
     ([sized(BOMB, "Content-Encoding: gzip")], LARGE),
     ([sized(zlib.compress(bytes(20_000_000)), "Content-Encoding: deflate")], LARGE),
     ([head("Content-Encoding: gzip", "Connection: close"), BOMB, WAIT], LARGE),
-    ([sized(gzip.compress(BOMB), "Content-Encoding: gzip, gzip")], UNASKED.format("gzip, gzip")),
+    ([sized(gzip.compress(BOMB, mtime=0), "Content-Encoding: gzip, gzip")], UNASKED.format("gzip, gzip")),
     ([sized(b"x", "Content-Encoding: br")], UNASKED.format("br")),
     ([sized(b"x", "Content-Encoding: zstd")], UNASKED.format("zstd")),
-    ([sized(gzip.compress(b"said")[:-3], "Content-Encoding: gzip")], CODED.format("was cut off")),
-    ([sized(gzip.compress(b"said") * 2, "Content-Encoding: gzip")], CODED.format("goes on after its end")),
+    ([sized(gzip.compress(b"said", mtime=0)[:-3], "Content-Encoding: gzip")], CODED.format("was cut off")),
+    ([sized(gzip.compress(b"said", mtime=0) * 2, "Content-Encoding: gzip")], CODED.format("goes on after its end")),
     ([sized(b"plainly said", "Content-Encoding: gzip")], CODED.format("is damaged")),
     ([head(f"Content-Length: {LIMIT + 1}"), WAIT], LARGE),
     ([head("Content-Length: 99999999999999999999"), WAIT], LARGE),
