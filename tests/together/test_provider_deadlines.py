@@ -70,7 +70,7 @@ async def serving(script: Script) -> AsyncIterator[str]:
         try:
             await reader.readuntil(b"\r\n\r\n")
             await script(reader, writer)
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
+        except (asyncio.CancelledError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
             return
         finally:
             writer.transport.abort()

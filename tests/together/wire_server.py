@@ -66,7 +66,7 @@ class Server:
         self._busy.add(task)
         try:
             await self._answer(reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.CancelledError, asyncio.IncompleteReadError, ConnectionError):
             return  # the client hung up, as it may
         finally:
             self._busy.discard(task)

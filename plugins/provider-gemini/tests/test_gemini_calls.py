@@ -104,7 +104,7 @@ class Server:
                 else:
                     await reply(reader, writer)
                     return
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.CancelledError, asyncio.IncompleteReadError, ConnectionError):
             self.gone.set()
         finally:
             writer.close()

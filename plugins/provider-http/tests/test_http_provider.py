@@ -130,7 +130,7 @@ class Server:
                 await writer.drain()
                 if b"connection: close" in self.reply:
                     return
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.CancelledError, asyncio.IncompleteReadError, ConnectionError):
             return
         finally:
             writer.close()

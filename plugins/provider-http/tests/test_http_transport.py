@@ -40,7 +40,7 @@ class Server:
                     await asyncio.sleep(0)
                 if self.hang_up:
                     return
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.CancelledError, asyncio.IncompleteReadError, ConnectionError):
             self.gone.set()
         finally:
             writer.close()

@@ -65,7 +65,7 @@ class Server:
                 else:
                     await reply(reader, writer)
                     return
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.CancelledError, asyncio.IncompleteReadError, ConnectionError):
             self.gone.set()
         finally:
             writer.close()
