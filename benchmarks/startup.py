@@ -11,10 +11,13 @@ FLOOR = "import attrs, pluggy, structlog, asyncio"
 KERNEL = "import cloudllm_core"
 ALL = "from cloudllm_core import Agent, Orchestration, tool"
 PROBE = """
-import resource
+import pathlib, re, resource
 {code}
 usage = resource.getrusage(resource.RUSAGE_SELF)
-print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+status = pathlib.Path("/proc/self/status")
+# What getrusage tells includes the process that this one was forked from.
+most = re.search(r"VmHWM:\\s*(\\d+)", status.read_text())[1] if status.exists() else usage.ru_maxrss
+print(usage.ru_utime + usage.ru_stime, int(most) / 1024)
 """
 
 
