@@ -359,3 +359,15 @@ def test_wrong_settings_are_named(settings: dict[str, Any], sentence: str) -> No
         registry.build("tool_protocol", {"name": "image", **settings}, "tools")
 
     assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize("generator", ["openai:gpt-image-2", 3, None])
+def test_what_is_no_generator_is_refused_at_once(generator: Any, tmp_path: Path) -> None:
+    """Not when a model first asks for an image; a name is for team files."""
+    with pytest.raises(SettingsError) as caught:
+        ImageTool(generator, folder=tmp_path)
+
+    assert (
+        f"generator: found {generator!r}, expected an ImageGenerator. "
+        "A name will do in a team file; in Python, make one: ImageTool(OpenAIImages())."
+    ) == str(caught.value)

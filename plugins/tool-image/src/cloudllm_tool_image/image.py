@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import reprlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, get_args
 
 import attrs
 
-from cloudllm_core import GeneratedImage, ImageGenerator, Secret, ToolContext, ToolDefinition, ToolProtocol
-from cloudllm_core.errors import CloudLLMError
+from cloudllm_core import GeneratedImage, ImageFormat, ImageGenerator, Secret, ToolContext, ToolDefinition, ToolProtocol
+from cloudllm_core.errors import CloudLLMError, SettingsError
 
 from ._names import names_for
-
-Format: TypeAlias = Literal["bytes", "url"]
 
 ABOUT = {
     "bytes": "Make an image from a description and save it; gives its path. Saved images are never overwritten.",
@@ -31,6 +30,12 @@ class ImageFault(CloudLLMError):
     says = "{self.problem}. {self.remedy}"
 
 
+def _generator(_: object, __: object, value: Any) -> None:
+    if not isinstance(value, ImageGenerator):
+        hint = "A name will do in a team file; in Python, make one: ImageTool(OpenAIImages())."
+        raise SettingsError("generator", reprlib.repr(value), "an ImageGenerator", hint)
+
+
 @attrs.frozen(eq=False)
 class ImageTool(ToolProtocol):
     """
@@ -42,7 +47,7 @@ class ImageTool(ToolProtocol):
 
     name: ClassVar[str] = "image"
 
-    generator: ImageGenerator
+    generator: ImageGenerator = attrs.field(validator=_generator)
     """In a team file its name, ``openai:gpt-image-2``, or a table with a ``name`` and its settings."""
 
     folder: Path = attrs.field(default=Path("images"), converter=Path)
@@ -51,7 +56,9 @@ class ImageTool(ToolProtocol):
     most: int = attrs.field(default=4, kw_only=True, validator=attrs.validators.ge(1))
     """How many images one call may ask for; with 1 the tool takes no number."""
 
-    format: Format = attrs.field(default="bytes", kw_only=True, validator=attrs.validators.in_(get_args(Format)))
+    format: ImageFormat = attrs.field(
+        default="bytes", kw_only=True, validator=attrs.validators.in_(get_args(ImageFormat))
+    )
     """``url``: nothing is saved, and the model is given addresses."""
 
     timeout: float = attrs.field(default=120.0, kw_only=True, validator=attrs.validators.gt(0))
@@ -124,9 +131,7 @@ class ImageTool(ToolProtocol):
 
     def secrets(self) -> Iterable[Secret]:
         """What the generator knows and nobody may read."""
-        known = getattr(self.generator, "secrets", tuple)
-        secrets: Iterable[Secret] = known()
-        return secrets
+        return self.generator.secrets()
 
     async def aclose(self) -> None:
         """Close the generator's connection; the next call opens another."""
