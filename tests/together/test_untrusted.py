@@ -1,5 +1,5 @@
 """
-Text from outside against the real tools: models that obey everything they read cannot carry anything out.
+F115: text from outside against the real tools: models that obey everything they read cannot carry anything out.
 
 Thirty attacks come from five sources to a team that has files, a shell, HTTP, a shared memory and functions. Nobody is
 there to be asked. Nothing here leaves this machine: names are looked up in a table, and what is dialled is a script.

@@ -66,8 +66,10 @@ class Server:
         self._busy.add(task)
         try:
             await self._answer(reader, writer)
-        except (asyncio.CancelledError, asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError):
             return  # the client hung up, as it may
+        except asyncio.CancelledError:
+            writer.transport.abort()  # or one that has more to say would outlive its loop
         finally:
             self._busy.discard(task)
             writer.close()

@@ -92,11 +92,13 @@ class Server:
     url: str = ""
     requests: list[tuple[str, dict[str, str], Any]] = attrs.Factory(list)
     connections: int = 0
+    writers: list[asyncio.StreamWriter] = attrs.Factory(list)
     gone: asyncio.Event = attrs.Factory(asyncio.Event)
     """Set when a client hangs up."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.writers.append(writer)
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -128,6 +130,10 @@ async def serving(*replies: bytes | Script) -> AsyncIterator[Server]:
         yield server
     finally:
         listening.close()
+        for writer in server.writers:
+            writer.transport.abort()  # or one that has more to say would outlive its loop
+        for _ in range(3):
+            await asyncio.sleep(0)
 
 
 def exchange(*replies: bytes | Script, stream: bool = False, ask: Request = ASK, **settings: Any) -> tuple[Any, Server]:

@@ -117,9 +117,11 @@ class Server:
     url: str = ""
     heads: list[list[str]] = attrs.Factory(list)
     connections: int = 0
+    writers: list[asyncio.StreamWriter] = attrs.Factory(list)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.writers.append(writer)
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
@@ -145,6 +147,10 @@ async def serving(reply: bytes) -> AsyncIterator[Server]:
         yield server
     finally:
         listening.close()
+        for writer in server.writers:
+            writer.transport.abort()  # or one that has more to say would outlive its loop
+        for _ in range(3):
+            await asyncio.sleep(0)
 
 
 def http(status: int, body: bytes, *headers: str, length: int | None = None) -> bytes:

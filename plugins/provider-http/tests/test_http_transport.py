@@ -20,6 +20,7 @@ class Server:
     def __init__(self, *replies, hang_up=False):
         self.replies, self.hang_up = replies, hang_up
         self.connections = self.requests = 0
+        self.writers = []
         self.heard = asyncio.Queue()
         self.gone = asyncio.Event()
         self.hold = asyncio.Event()
@@ -27,6 +28,7 @@ class Server:
 
     async def serve(self, reader, writer):
         self.connections += 1
+        self.writers.append(writer)
         try:
             while True:
                 await reader.readuntil(b"\r\n\r\n")
@@ -55,6 +57,10 @@ async def reached(server):
     ):
         host, port = listening.sockets[0].getsockname()
         yield client, f"http://{host}:{port}/"
+    for writer in server.writers:
+        writer.transport.abort()  # or one that has more to say would outlive its loop
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def test_calls_in_flight_have_a_connection_each_and_later_ones_use_them_again():
