@@ -1,5 +1,6 @@
 """
-Tools that misbehave: the rows F37 to F48 of the table of faults, one claim each; F39 and F40 are searched in `test_calls` and the conformance of tools.
+Tools that misbehave: the rows F37 to F48 of the table of faults, one claim each; F39 (a tool that will not be
+cancelled) and F40 (a tool that raises whatever there is) are in `test_calls` and `test_spine`.
 
 Whatever a tool does, its call has one result, the turn goes on, the run ends and replays. `test_calls` looks at most of
 these more closely; cancellation anywhere is searched in `test_replay_properties`.
