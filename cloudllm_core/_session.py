@@ -143,8 +143,8 @@ class Session:
         known, upto = self._counted
         new = entries[upto:] if known == provider and upto <= len(entries) else entries
         self._counted = provider, len(entries)
-        parts = [part for entry in new for part in entry.message.parts if type(part) in (Thinking, Private)]
-        return sum([part.provider not in ("", provider) for part in parts])  # type: ignore[union-attr]
+        parts = [part for entry in new for part in entry.message.parts if isinstance(part, (Thinking, Private))]
+        return sum([part.provider not in ("", provider) for part in parts])
 
     def turn(self) -> Turn:
         return Turn(self, self.said, exposed=self.exposed)

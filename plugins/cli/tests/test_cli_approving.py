@@ -71,10 +71,13 @@ def test_a_long_call_is_cut_and_says_so():
 
 def test_questions_come_one_after_the_other():
     """Two agents who ask at once do not share a line."""
-    lines, together, most = iter(["y\n", "n\n"]), [], []
+    lines, together, most, two = iter(["y\n", "n\n"]), [], [], threading.Event()
 
     def read():
         together.append(1)
+        if len(together) == 2:
+            two.set()
+        two.wait(0.05)  # long enough for another question, if one were asked meanwhile
         most.append(len(together))
         line = next(lines)
         together.pop()
